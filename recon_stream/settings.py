@@ -31,31 +31,64 @@ class Settings:
     state_dir: Path = setting("RECON_STATE_DIR", Path(".recon"), "folder of local state: stack, worker state, logs")
     # Kafka
     kafka_bootstrap_servers: str = setting("KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:9092", "brokers, host:port, by commas")
-    kafka_security_protocol: str = setting("RECON_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL")
-    kafka_ssl_cafile: str = setting("RECON_KAFKA_SSL_CAFILE", "", "authority that signed the brokers' certificates; empty: the system's")
+    kafka_security_protocol: str = setting(
+        "RECON_KAFKA_SECURITY_PROTOCOL", "PLAINTEXT", "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    kafka_ssl_cafile: str = setting(
+        "RECON_KAFKA_SSL_CAFILE", "", "authority that signed the brokers' certificates; empty: the system's"
+    )
     kafka_ssl_certfile: str = setting("RECON_KAFKA_SSL_CERTFILE", "", "client certificate, for mutual TLS")
     kafka_ssl_keyfile: str = setting("RECON_KAFKA_SSL_KEYFILE", "", "key of the client certificate")
-    kafka_sasl_mechanism: str = setting("RECON_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+    kafka_sasl_mechanism: str = setting(
+        "RECON_KAFKA_SASL_MECHANISM", "SCRAM-SHA-512", "PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
     kafka_sasl_username: str = setting("RECON_KAFKA_SASL_USERNAME", "", "SASL user")
     kafka_sasl_password: str = setting("RECON_KAFKA_SASL_PASSWORD", "", "SASL password", secret=True)
-    partitions: int = setting("RECON_PARTITIONS", 6, "partitions of every topic; fixed for the life of the topics", minimum=1)
-    replication_factor: int = setting("RECON_REPLICATION_FACTOR", 1, "replicas of every topic; 3 in production", minimum=1)
-    retention_hours: int = setting("RECON_RETENTION_HOURS", 168, "retention of source topics and recon_results", minimum=1)
+    partitions: int = setting(
+        "RECON_PARTITIONS", 6, "partitions of every topic; fixed for the life of the topics", minimum=1
+    )
+    replication_factor: int = setting(
+        "RECON_REPLICATION_FACTOR", 1, "replicas of every topic; 3 in production", minimum=1
+    )
+    retention_hours: int = setting(
+        "RECON_RETENTION_HOURS", 168, "retention of source topics and recon_results", minimum=1
+    )
     # Schema registry
-    schema_registry_url: str = setting("SCHEMA_REGISTRY_URL", "http://127.0.0.1:8081/apis/ccompat/v7", "Confluent-compatible registry")
-    schema_registry_username: str = setting("RECON_SCHEMA_REGISTRY_USERNAME", "", "basic authentication user; empty: none")
-    schema_registry_password: str = setting("RECON_SCHEMA_REGISTRY_PASSWORD", "", "basic authentication password", secret=True)
-    schema_registry_cafile: str = setting("RECON_SCHEMA_REGISTRY_CAFILE", "", "authority for https; empty: the system's")
+    schema_registry_url: str = setting(
+        "SCHEMA_REGISTRY_URL", "http://127.0.0.1:8081/apis/ccompat/v7", "Confluent-compatible registry"
+    )
+    schema_registry_username: str = setting(
+        "RECON_SCHEMA_REGISTRY_USERNAME", "", "basic authentication user; empty: none"
+    )
+    schema_registry_password: str = setting(
+        "RECON_SCHEMA_REGISTRY_PASSWORD", "", "basic authentication password", secret=True
+    )
+    schema_registry_cafile: str = setting(
+        "RECON_SCHEMA_REGISTRY_CAFILE", "", "authority for https; empty: the system's"
+    )
     # PostgreSQL
-    database_url: str = setting("DATABASE_URL", "postgresql://recon_sink@127.0.0.1:5433/recon", "as the sink sees it (role recon_sink)", secret=True)
-    database_owner_url: str = setting("RECON_DATABASE_OWNER_URL", "", "as the owner of the schema, for migrate; empty: DATABASE_URL", secret=True)
-    database_reader_url: str = setting("RECON_DATABASE_READER_URL", "", "read only, for verify and web; empty: DATABASE_URL", secret=True)
+    database_url: str = setting(
+        "DATABASE_URL",
+        "postgresql://recon_sink@127.0.0.1:5433/recon",
+        "as the sink sees it (role recon_sink)",
+        secret=True,
+    )
+    database_owner_url: str = setting(
+        "RECON_DATABASE_OWNER_URL", "", "as the owner of the schema, for migrate; empty: DATABASE_URL", secret=True
+    )
+    database_reader_url: str = setting(
+        "RECON_DATABASE_READER_URL", "", "read only, for verify and web; empty: DATABASE_URL", secret=True
+    )
     postgres_password: str = setting("POSTGRES_PASSWORD", "", "password for URLs that carry none", secret=True)
     database_pool_max: int = setting("RECON_DATABASE_POOL_MAX", 6, "connections a process may hold", minimum=1)
     # Redis or Valkey
-    redis_url: str = setting("REDIS_URL", "redis://127.0.0.1:6379/0", "duplicate filter, limiter and cache; rediss:// for TLS", secret=True)
+    redis_url: str = setting(
+        "REDIS_URL", "redis://127.0.0.1:6379/0", "duplicate filter, limiter and cache; rediss:// for TLS", secret=True
+    )
     redis_password: str = setting("REDIS_PASSWORD", "", "password, where the URL carries none", secret=True)
-    redis_timeout: float = setting("RECON_REDIS_TIMEOUT", 0.5, "after which the duplicate filter fails open", minimum=0.01)
+    redis_timeout: float = setting(
+        "RECON_REDIS_TIMEOUT", 0.5, "after which the duplicate filter fails open", minimum=0.01
+    )
     redis_filter: bool = setting("RECON_REDIS_FILTER", True, "whether the duplicate filter is asked at all")
     # Keycloak (used by the web role)
     keycloak_server_url: str = setting("KEYCLOAK_SERVER_URL", "http://127.0.0.1:8080", "Keycloak")
@@ -65,20 +98,41 @@ class Settings:
     rules_file: str = setting("RECON_RULES_FILE", "", "rules (TOML); empty: the rules of the package")
     web_host: str = setting("RECON_WEB_HOST", "127.0.0.1", "address the web role listens on")
     web_port: int = setting("RECON_WEB_PORT", 8000, "port of the web role", minimum=0)
-    operations_port: int = setting("RECON_OPERATIONS_PORT", 9100, "first port of /livez /readyz /metrics; worker +0, sink +20, web +40, plus the index of the process", minimum=1)
+    operations_port: int = setting(
+        "RECON_OPERATIONS_PORT",
+        9100,
+        "first port of /livez /readyz /metrics; worker +0, sink +20, web +40, plus the index of the process",
+        minimum=1,
+    )
     log_level: str = setting("RECON_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
     # Limits of the data path
-    batch_records_max: int = setting("RECON_BATCH_RECORDS_MAX", 1000, "records of one partition in one fetch", minimum=1)
+    batch_records_max: int = setting(
+        "RECON_BATCH_RECORDS_MAX", 1000, "records of one partition in one fetch", minimum=1
+    )
     unit_records_max: int = setting("RECON_UNIT_RECORDS_MAX", 4000, "records in one unit of work of a lane", minimum=1)
-    in_flight_records_max: int = setting("RECON_IN_FLIGHT_RECORDS_MAX", 24000, "records read and not yet acknowledged, a process", minimum=1)
-    fetch_wait_ms: int = setting("RECON_FETCH_WAIT_MS", 50, "the broker answers a fetch with no data after this long", minimum=1)
+    in_flight_records_max: int = setting(
+        "RECON_IN_FLIGHT_RECORDS_MAX", 24000, "records read and not yet acknowledged, a process", minimum=1
+    )
+    fetch_wait_ms: int = setting(
+        "RECON_FETCH_WAIT_MS", 50, "the broker answers a fetch with no data after this long", minimum=1
+    )
     commit_interval: float = setting("RECON_COMMIT_INTERVAL", 0.5, "how often offsets are committed", minimum=0.05)
-    session_timeout: float = setting("RECON_SESSION_TIMEOUT", 10.0, "after which the group drops a silent process", minimum=1)
-    stall_timeout: float = setting("RECON_STALL_TIMEOUT", 60.0, "a process that has work and makes no progress for so long ends itself", minimum=1)
-    recovery_timeout: float = setting("RECON_RECOVERY_TIMEOUT", 60.0, "a recovery that makes no progress for so long ends the process", minimum=1)
-    sink_batch_records_max: int = setting("RECON_SINK_BATCH_RECORDS_MAX", 5000, "records in one PostgreSQL transaction of the sink", minimum=1)
+    session_timeout: float = setting(
+        "RECON_SESSION_TIMEOUT", 10.0, "after which the group drops a silent process", minimum=1
+    )
+    stall_timeout: float = setting(
+        "RECON_STALL_TIMEOUT", 60.0, "a process that has work and makes no progress for so long ends itself", minimum=1
+    )
+    recovery_timeout: float = setting(
+        "RECON_RECOVERY_TIMEOUT", 60.0, "a recovery that makes no progress for so long ends the process", minimum=1
+    )
+    sink_batch_records_max: int = setting(
+        "RECON_SINK_BATCH_RECORDS_MAX", 5000, "records in one PostgreSQL transaction of the sink", minimum=1
+    )
     # Local stack
-    stack_ports: str = setting("RECON_STACK_PORTS", "default", "'default' or 'free': free ports, written to .recon/stack.env")
+    stack_ports: str = setting(
+        "RECON_STACK_PORTS", "default", "'default' or 'free': free ports, written to .recon/stack.env"
+    )
     stack_cache_dir: str = setting("RECON_STACK_CACHE_DIR", "", "downloads of the stack; empty: ~/.cache/recon-stream")
 
     def __post_init__(self) -> None:
@@ -87,14 +141,26 @@ class Settings:
             if minimum is not None and value < minimum:
                 raise ConfigurationError(f"{f.metadata['name']}={value} is below {minimum}")
         if self.kafka_security_protocol not in SECURITY_PROTOCOLS:
-            raise ConfigurationError(f"RECON_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} is not one of {', '.join(SECURITY_PROTOCOLS)}")
+            raise ConfigurationError(
+                f"RECON_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} is not one of {', '.join(SECURITY_PROTOCOLS)}"
+            )
         if self.kafka_sasl_mechanism not in SASL_MECHANISMS:
-            raise ConfigurationError(f"RECON_KAFKA_SASL_MECHANISM={self.kafka_sasl_mechanism} is not one of {', '.join(SASL_MECHANISMS)}")
-        if self.kafka_security_protocol.startswith("SASL") and not (self.kafka_sasl_username and self.kafka_sasl_password):
+            raise ConfigurationError(
+                f"RECON_KAFKA_SASL_MECHANISM={self.kafka_sasl_mechanism} is not one of {', '.join(SASL_MECHANISMS)}"
+            )
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_sasl_username and self.kafka_sasl_password
+        ):
             raise ConfigurationError("SASL needs RECON_KAFKA_SASL_USERNAME and RECON_KAFKA_SASL_PASSWORD")
         if bool(self.kafka_ssl_certfile) != bool(self.kafka_ssl_keyfile):
             raise ConfigurationError("RECON_KAFKA_SSL_CERTFILE and RECON_KAFKA_SSL_KEYFILE go together")
-        for name in ("kafka_ssl_cafile", "kafka_ssl_certfile", "kafka_ssl_keyfile", "schema_registry_cafile", "rules_file"):
+        for name in (
+            "kafka_ssl_cafile",
+            "kafka_ssl_certfile",
+            "kafka_ssl_keyfile",
+            "schema_registry_cafile",
+            "rules_file",
+        ):
             path = getattr(self, name)
             if path and not Path(path).is_file():
                 raise ConfigurationError(f"{name}: there is no file {path}")
@@ -130,7 +196,11 @@ class Settings:
     def described(self) -> list[tuple[str, str, str]]:
         """(variable, value with secrets hidden, meaning) of every setting, in order."""
         return [
-            (f.metadata["name"], "***" if f.metadata["secret"] and getattr(self, f.name) else str(getattr(self, f.name)), f.metadata["about"])
+            (
+                f.metadata["name"],
+                "***" if f.metadata["secret"] and getattr(self, f.name) else str(getattr(self, f.name)),
+                f.metadata["about"],
+            )
             for f in fields(self)
         ]
 
@@ -143,7 +213,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {}
     for f in fields(Settings):
         name = f.metadata["name"]
-        text = _from_file(merged[f"{name}_FILE"], name) if f"{name}_FILE" in merged and name not in environ else merged.get(name)
+        text = (
+            _from_file(merged[f"{name}_FILE"], name)
+            if f"{name}_FILE" in merged and name not in environ
+            else merged.get(name)
+        )
         if text is not None:
             assert f.default is not MISSING
             values[f.name] = _parse(name, text, type(f.default))

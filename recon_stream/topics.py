@@ -37,7 +37,9 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     week = {"cleanup.policy": "delete", "retention.ms": str(settings.retention_hours * 3_600_000)}
     month = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
     compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
-    sources = [TopicSpec(name, f"events of {name.split('_', 1)[0]}", "transaction_event", week) for name in SOURCE_TOPICS]
+    sources = [
+        TopicSpec(name, f"events of {name.split('_', 1)[0]}", "transaction_event", week) for name in SOURCE_TOPICS
+    ]
     return [
         *sources,
         TopicSpec(DECISIONS, "decisions of people on breaks", None, compacted),

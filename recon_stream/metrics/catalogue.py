@@ -1,0 +1,63 @@
+"""Every metric, in one place: name, labels, one sentence. Incremented once a batch, never once an event."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_BATCH_BUCKETS = (1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+_STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+BUILD = Gauge("recon_build_info", "Always 1; the labels say what runs here.", ["version", "role", "python"])
+
+# worker
+EVENTS = Counter("recon_events_total", "Source records applied, whatever became of them.", ["source"])
+REREAD = Counter(
+    "recon_reread_total",
+    "Records read again after a restart or rebalance and answered with the same results.",
+    ["source"],
+)
+DUPLICATES = Counter(
+    "recon_duplicates_total", "Copies of an event, by who noticed: filter (Redis) or state.", ["source", "by"]
+)
+STALE = Counter("recon_stale_total", "Events older than the revision in force.", ["source"])
+RESULTS = Counter("recon_results_total", "Result revisions published.", ["verdict"])
+BREAKS = Counter("recon_breaks_total", "Breaks opened and resolved.", ["break_class", "move"])
+DEAD_LETTERS = Counter("recon_dead_letters_total", "Records sent to recon_dead_letters.", ["reason"])
+LAG = Gauge(
+    "recon_lag_records", "Records at the broker that are not yet applied and acknowledged.", ["topic", "partition"]
+)
+WATERMARK_AGE = Gauge(
+    "recon_watermark_age_seconds", "Clock minus watermark, by topic and partition.", ["topic", "partition"]
+)
+BATCH_RECORDS = Histogram("recon_batch_records", "Records in one unit of work.", buckets=_BATCH_BUCKETS)
+STAGE_SECONDS = Histogram(
+    "recon_stage_seconds", "Time of one unit of work in a stage.", ["stage"], buckets=_STAGE_BUCKETS
+)
+STATE_ROWS = Gauge(
+    "recon_state_rows_estimate", "Estimated rows in the state of this process, by partition.", ["partition"]
+)
+STATE_BYTES = Gauge("recon_state_bytes", "Bytes on disk of the state of this process, by partition.", ["partition"])
+DEADLINES_HELD = Gauge(
+    "recon_deadlines_held", "1 while the deadlines of a source are held because its feed is stalled.", ["source"]
+)
+DEADLINES_FIRED = Counter("recon_deadlines_fired_total", "Deadlines that passed, by kind.", ["kind"])
+FEED_STALLED = Counter("recon_feed_stalled_total", "Times a feed was found stalled.", ["source"])
+FILTER_FAIL_OPEN = Counter(
+    "recon_filter_fail_open_total", "Batches decided without the Redis filter because it did not answer."
+)
+ZOMBIES = Counter("recon_zombies_total", "Units of work that found another worker's name on an event in flight.")
+RECOVERED = Counter("recon_recovered_records_total", "Changelog records applied while recovering.")
+
+# sink
+SINK_ROWS = Counter("recon_sink_rows_total", "Rows written to PostgreSQL.", ["table"])
+SINK_SKIPPED = Counter("recon_sink_skipped_total", "Records that were already stored (read again).", ["table"])
+SINK_CONFLICTS = Counter(
+    "recon_sink_conflicts_total", "Results of an equal or lower revision with other content, kept aside."
+)
+SINK_SECONDS = Histogram(
+    "recon_sink_transaction_seconds", "One PostgreSQL transaction of the sink.", ["table"], buckets=_STAGE_BUCKETS
+)
+SINK_PAUSED = Gauge("recon_sink_paused", "1 while PostgreSQL is away and the sink waits.", ["table"])
+
+# every process
+RESTARTS = Counter("recon_process_restarts_total", "Children restarted by this parent.", ["role"])
