@@ -105,6 +105,13 @@ class Settings:
         minimum=1,
     )
     log_level: str = setting("RECON_LOG_LEVEL", "INFO", "DEBUG, INFO, WARNING or ERROR")
+    log_format: str = setting("RECON_LOG_FORMAT", "text", "text (key=value) or json, one line an entry")
+    process_index: int = setting(
+        "RECON_PROCESS_INDEX", 0, "number of this process among those of its role on this machine", minimum=0
+    )
+    stop_timeout: float = setting(
+        "RECON_STOP_TIMEOUT", 20.0, "how long a stop may finish units of work before the process ends", minimum=1
+    )
     # Limits of the data path
     batch_records_max: int = setting(
         "RECON_BATCH_RECORDS_MAX", 1000, "records of one partition in one fetch", minimum=1
@@ -168,6 +175,8 @@ class Settings:
             raise ConfigurationError(f"RECON_STACK_PORTS={self.stack_ports} is neither 'default' nor 'free'")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigurationError(f"RECON_LOG_LEVEL={self.log_level} is not a level")
+        if self.log_format not in ("text", "json"):
+            raise ConfigurationError(f"RECON_LOG_FORMAT={self.log_format} is neither 'text' nor 'json'")
 
     def kafka_ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context for brokers; None where the protocol has no TLS."""

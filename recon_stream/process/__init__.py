@@ -1,0 +1,1 @@
+"""Running a role: the process itself, its parent, its watchdog and its operations port."""

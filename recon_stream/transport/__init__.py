@@ -1,0 +1,1 @@
+"""Faust on Kafka in batches: one event of a stream is one batch of raw records of one partition."""
