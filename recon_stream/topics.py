@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from recon_stream.domain.event import SOURCE_TOPICS
+from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.settings import Settings
 
 RESULTS = "recon_results"
@@ -15,6 +24,8 @@ DECISIONS = "recon_decisions"
 TABLE = "transactions"
 
 DAY_MS = 86_400_000
+
+_ADMIN_TIMEOUT_MS = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +59,138 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
         TopicSpec(MISMATCHES, "a break opened, changed or closed", "reconciliation_result", month),
         TopicSpec(DEAD_LETTERS, "records that were unreadable or invalid", "dead_letter", month),
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """How one topic stands at the broker. `problems`: sentences that say what is wrong and what to do; empty is well."""
+
+    name: str
+    about: str
+    partitions: int | None
+    replication_factor: int | None
+    created: bool
+    problems: tuple[str, ...]
+
+
+async def create_topics(settings: Settings) -> list[TopicState]:
+    """Create the topics that are not there and say how each stands then; existing topics are left as they are.
+
+    Raises TransientFailure where no broker answers, ConfigurationError where the broker refuses a topic.
+    """
+    specs = topic_specs(settings)
+    async with _admin(settings) as admin:
+        existing = await _described(admin, specs)
+        missing = [spec for spec in specs if spec.name not in existing]
+        if missing:
+            answer = await admin.create_topics(
+                [
+                    NewTopic(spec.name, settings.partitions, settings.replication_factor, topic_configs=spec.config)
+                    for spec in missing
+                ]
+            )
+            _raise_refusals(answer.topic_errors)
+            await _wait_for_leaders(admin, specs)
+        created = {spec.name for spec in missing}
+        return await _states(admin, settings, created)
+
+
+async def check_topics(settings: Settings) -> list[TopicState]:
+    """How each topic stands: existence, partitions, replication, settings. Changes nothing.
+
+    Raises TransientFailure where no broker answers.
+    """
+    async with _admin(settings) as admin:
+        return await _states(admin, settings, set())
+
+
+@asynccontextmanager
+async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**settings.kafka_client(), request_timeout_ms=_ADMIN_TIMEOUT_MS)
+    try:
+        async with asyncio.timeout(_ADMIN_TIMEOUT_MS / 1000):
+            await admin.start()
+        yield admin
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise TransientFailure(
+            f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error or type(error).__name__}"
+        ) from error
+    finally:
+        await admin.close()
+
+
+async def _described(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> dict[str, list[dict[str, Any]]]:
+    """Partitions, as the broker describes them, of the topics that exist."""
+    described = await admin.describe_topics([spec.name for spec in specs])
+    return {topic["topic"]: topic["partitions"] for topic in described if topic["error_code"] == 0}
+
+
+def _raise_refusals(errors: list[tuple[str, int, str | None]]) -> None:
+    for name, code, message in errors:
+        # another process may have created it at the same time
+        if code not in (0, TopicAlreadyExistsError.errno):
+            raise ConfigurationError(f"topic {name}: {message or for_code(code).__name__}")
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:
+    async with asyncio.timeout(_ADMIN_TIMEOUT_MS / 1000):
+        while True:
+            existing = await _described(admin, specs)
+            ready = [all(p["leader"] >= 0 for p in existing.get(spec.name, ())) for spec in specs]
+            if len(existing) == len(specs) and all(ready):
+                return
+            await asyncio.sleep(0.1)
+
+
+async def _states(admin: AIOKafkaAdminClient, settings: Settings, created: set[str]) -> list[TopicState]:
+    specs = topic_specs(settings)
+    existing = await _described(admin, specs)
+    present = [spec for spec in specs if spec.name in existing]
+    config = await _config(admin, present) if present else {}
+    states = []
+    for spec in specs:
+        if spec.name not in existing:
+            problem = "does not exist: run `recon-stream topics create`"
+            states.append(TopicState(spec.name, spec.about, None, None, False, (problem,)))
+            continue
+        partitions = existing[spec.name]
+        replicas = min(len(p["replicas"]) for p in partitions)
+        problems = _problems(spec, settings, len(partitions), replicas, config[spec.name])
+        states.append(
+            TopicState(spec.name, spec.about, len(partitions), replicas, spec.name in created, tuple(problems))
+        )
+    return states
+
+
+async def _config(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> dict[str, dict[str, str]]:
+    wanted = [ConfigResource(ConfigResourceType.TOPIC, spec.name, dict(spec.config)) for spec in specs]
+    answers = await admin.describe_configs(wanted)
+    config = {}
+    for answer in answers:
+        for code, message, _kind, name, entries in answer.resources:
+            if code:
+                raise ConfigurationError(f"settings of topic {name}: {message or for_code(code).__name__}")
+            config[name] = {entry[0]: entry[1] for entry in entries}
+    return config
+
+
+def _problems(
+    spec: TopicSpec, settings: Settings, partitions: int, replicas: int, config: dict[str, str]
+) -> Iterator[str]:
+    if partitions != settings.partitions:
+        # a transaction's records would land in partitions of different numbers, on different workers
+        yield (
+            f"has {partitions} partitions, RECON_PARTITIONS says {settings.partitions}, and all topics need the same: "
+            "set RECON_PARTITIONS to what the topics have, or stop all roles, delete the topic and create it again"
+        )
+    if replicas < settings.replication_factor:
+        yield (
+            f"has {replicas} replicas, RECON_REPLICATION_FACTOR says {settings.replication_factor}: "
+            "add replicas with kafka-reassign-partitions.sh"
+        )
+    for name, value in spec.config.items():
+        if config.get(name) != value:
+            yield (
+                f"{name} is {config.get(name)}, not {value}: kafka-configs.sh --bootstrap-server "
+                f"{settings.kafka_bootstrap_servers} --alter --topic {spec.name} --add-config {name}={value}"
+            )
