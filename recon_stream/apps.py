@@ -10,6 +10,8 @@ from typing import Any, cast
 import faust
 from aiokafka import AIOKafkaProducer
 from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
 from faust.types.auth import CredentialsT
 
 from recon_stream.settings import Settings, load_settings
@@ -45,6 +47,11 @@ class ReconApp(faust.App):
     def batch_producer(self) -> AIOKafkaProducer:
         """The producer for `pack` and `publish`; raises NotReady before the application has started."""
         return cast("Producer", self.producer).client
+
+    @property
+    def recovery(self) -> Recovery:
+        """Faust's recovery of the tables' state."""
+        return cast("TableManager", self.tables).recovery
 
     @contextmanager
     def pause_watchdog(self, reason: str) -> Iterator[None]:
@@ -102,6 +109,9 @@ def _options(role: str, settings: Settings) -> dict[str, Any]:
         "producer_max_batch_size": PRODUCER_BATCH_BYTES,
         "producer_max_request_size": 8 << 20,
         "producer_request_timeout": 60.0,
+        "broker_rebalance_timeout": 30.0,
+        # An agent that raised would be started anew and go on behind the batch that it lost.
+        "agent_supervisor": "mode.supervisors:CrashingSupervisor",
         "web_enabled": False,
         "web_tables_enabled": False,
         "web_router_enabled": False,

@@ -109,6 +109,9 @@ class Settings:
     process_index: int = setting(
         "RECON_PROCESS_INDEX", 0, "number of this process among those of its role on this machine", minimum=0
     )
+    process_restarts: int = setting(
+        "RECON_PROCESS_RESTARTS", 0, "how often the parent has started this process again", minimum=0
+    )
     stop_timeout: float = setting(
         "RECON_STOP_TIMEOUT", 20.0, "how long a stop may finish units of work before the process ends", minimum=1
     )
@@ -141,6 +144,16 @@ class Settings:
         "RECON_STACK_PORTS", "default", "'default' or 'free': free ports, written to .recon/stack.env"
     )
     stack_cache_dir: str = setting("RECON_STACK_CACHE_DIR", "", "downloads of the stack; empty: ~/.cache/recon-stream")
+    stack_kafka_port: int = setting("RECON_STACK_KAFKA_PORT", 9092, "local stack: Kafka", minimum=1)
+    stack_kafka_controller_port: int = setting(
+        "RECON_STACK_KAFKA_CONTROLLER_PORT", 9093, "local stack: Kafka's own controller", minimum=1
+    )
+    stack_registry_port: int = setting("RECON_STACK_REGISTRY_PORT", 8081, "local stack: schema registry", minimum=1)
+    stack_registry_management_port: int = setting(
+        "RECON_STACK_REGISTRY_MANAGEMENT_PORT", 9001, "local stack: health and metrics of the registry", minimum=1
+    )
+    stack_postgres_port: int = setting("RECON_STACK_POSTGRES_PORT", 5433, "local stack: PostgreSQL", minimum=1)
+    stack_redis_port: int = setting("RECON_STACK_REDIS_PORT", 6379, "local stack: Valkey", minimum=1)
 
     def __post_init__(self) -> None:
         for f in fields(self):

@@ -85,6 +85,10 @@ class Consumer(faust_driver.Consumer):
         known = max(self._applied.get(tp, -1), self._read_to.get(tp, -1))
         return known if known >= 0 else None
 
+    def progress(self) -> int:
+        """A number that changes whenever a batch was done, within one assignment."""
+        return sum(self._applied.values())
+
     def source_partitions(self) -> set[TP]:
         """The assigned partitions without those of changelogs."""
         return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
