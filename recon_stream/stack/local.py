@@ -1,0 +1,271 @@
+"""Start, look at and stop the local stack: the interface for commands, the demo and the tests.
+
+    settings = load_settings()
+    await local.up(settings)            # downloads once, starts what does not run, returns when all is healthy
+    settings = load_settings()          # now with the addresses and passwords of .recon/stack.env
+
+A service is a process of its own session, recorded by pid and start under run/: it outlives its starter, and nothing else is
+ever stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from recon_stream.settings import Settings
+from recon_stream.stack import process, state
+from recon_stream.stack.artifacts import Artifact
+from recon_stream.stack.downloads import Cache
+from recon_stream.stack.errors import PortTaken, StartFailed
+from recon_stream.stack.files import ensure_space, exclusive
+from recon_stream.stack.ports import holder, is_free
+from recon_stream.stack.service import Context, Service
+from recon_stream.stack.services import SERVICES
+from recon_stream.stack.state import PORT_SETTINGS, Folders, State
+
+LOCK_WAIT = 120.0  # seconds that another up, down or reset of the same state folder may take
+PROBE_TIMEOUT = 8.0
+PROBE_PAUSE = 0.1
+DATA_SPACE = 512 << 20  # bytes that must be free to start
+
+
+class Progress(Protocol):
+    """What `up` tells while it works; called from several threads."""
+
+    def downloading(self, total: int) -> None:
+        """So many bytes will be fetched."""
+
+    def received(self, count: int) -> None:
+        """So many more bytes are here; negative when an attempt failed and its bytes do not count."""
+
+    def service(self, service: Service, step: str) -> None:
+        """A service is at a step: unpacking, preparing, starting, healthy, already up, stopping, stopped."""
+
+
+class Silent:
+    """Progress for those who do not look."""
+
+    def downloading(self, total: int) -> None: ...
+
+    def received(self, count: int) -> None: ...
+
+    def service(self, service: Service, step: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """One line of `status`; memory is resident bytes, uptime seconds; state: healthy, unhealthy or stopped."""
+
+    service: str
+    title: str
+    state: str
+    pid: int | None
+    port: int | None
+    memory: int | None
+    uptime: float | None
+    version: str
+    log: str
+    detail: str = ""
+
+
+async def up(settings: Settings, progress: Progress | None = None) -> list[ServiceStatus]:
+    """Start what does not run and wait until all is healthy; returns the status of all.
+
+    Raises PortTaken, DownloadRefused, ChecksumMismatch, DiskFull, StartFailed, StackBusy, UnsupportedPlatform. What
+    started before an error goes on running: the next `up` continues there.
+    """
+    progress = progress or Silent()
+    folders = Folders.of(settings)
+    folders.make()
+    with _locked(folders):
+        running = {service.name for service in SERVICES if process.running(folders.record(service.name))}
+        absent = [service for service in SERVICES if service.name not in running]
+        known = state.load(folders)
+        if absent or known is None:
+            ensure_space(folders.root, DATA_SPACE)
+            held = {port for service in SERVICES if service.name in running for port in service.ports}
+            known = state.prepare(folders, settings, held)
+        context = Context(folders, known, Cache(folders.cache))
+        if absent:
+            _check_ports(absent, context)
+            _download(absent, context, progress)
+        healthy = {service.name: asyncio.Event() for service in SERVICES}
+        jobs = [asyncio.create_task(_bring_up(service, context, healthy, progress)) for service in SERVICES]
+        try:
+            await asyncio.gather(*jobs)
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+    return await status(settings)
+
+
+async def down(settings: Settings, progress: Progress | None = None) -> list[str]:
+    """Stop what `up` started, those that need others first; returns the names of what ran. Raises StopFailed."""
+    progress = progress or Silent()
+    folders = Folders.of(settings)
+    if not folders.root.is_dir():
+        return []
+    with _locked(folders):
+        return await _stop_all(folders, progress)
+
+
+async def reset(settings: Settings, progress: Progress | None = None) -> None:
+    """Stop the stack and delete its data, logs, ports and passwords; downloads stay. Raises StopFailed."""
+    folders = Folders.of(settings)
+    if not folders.root.is_dir():
+        return
+    with _locked(folders):
+        await _stop_all(folders, progress or Silent())
+        await asyncio.to_thread(folders.remove_data, tuple(service.name for service in SERVICES))
+
+
+async def status(settings: Settings) -> list[ServiceStatus]:
+    """Every service as it is now; asks each for its health."""
+    folders = Folders.of(settings)
+    known = state.load(folders)
+    context = Context(folders, known, Cache(folders.cache)) if known else None
+    return list(await asyncio.gather(*(_status(service, folders, context) for service in SERVICES)))
+
+
+async def _status(service: Service, folders: Folders, context: Context | None) -> ServiceStatus:
+    pid = process.running(folders.record(service.name))
+    log, port = str(folders.log(service.name)), context.port(service.ports[0]) if context else None
+    if pid is None or context is None:
+        return ServiceStatus(service.name, service.title, "stopped", None, port, None, None, service.version, log)
+    condition, detail = "healthy", ""
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT):
+            await service.probe(context)
+    except Exception as error:  # whatever a client raises is the answer here
+        condition, detail = "unhealthy", " ".join(str(error).split()) or type(error).__name__
+    memory, uptime = _measured(pid)
+    return ServiceStatus(
+        service.name, service.title, condition, pid, port, memory, uptime, service.version, log, detail
+    )
+
+
+def _measured(pid: int) -> tuple[int | None, float | None]:
+    """Resident bytes, with those of child processes, and seconds since the start."""
+    try:
+        top = psutil.Process(pid)
+        memory = top.memory_info().rss
+        memory += sum(max(0, child.memory_info().rss - child.memory_info().shared) for child in top.children())
+        return memory, time.time() - top.create_time()
+    except psutil.Error:
+        return None, None
+
+
+def _check_ports(absent: list[Service], context: Context) -> None:
+    for service in absent:
+        for name in service.ports:
+            port = context.port(name)
+            if not is_free(port):
+                variable = _variable(name)
+                raise PortTaken(f"Port {port} of {service.title} ({variable}) is taken by {holder(port)}")
+
+
+def _variable(name: str) -> str:
+    return f"RECON_{PORT_SETTINGS[name].upper()}"
+
+
+def _download(absent: list[Service], context: Context, progress: Progress) -> None:
+    wanted: list[Artifact] = [artifact for service in absent for artifact in service.artifacts()]
+    cache = context.cache
+    with cache.locked():
+        missing = cache.missing(wanted)
+        if missing:
+            progress.downloading(sum(artifact.size for artifact in missing))
+            cache.fetch(missing, progress.received)
+        for service in absent:
+            progress.service(service, "unpacking")
+            service.unpack(context)
+
+
+async def _bring_up(service: Service, context: Context, healthy: dict[str, asyncio.Event], progress: Progress) -> None:
+    """Start one service when those it needs are healthy, and wait until it is; other services start meanwhile."""
+    folders = context.folders
+    record, log_file = folders.record(service.name), folders.log(service.name)
+    already = process.running(record) is not None
+    if not already:
+        progress.service(service, "preparing")
+        command = await asyncio.to_thread(service.prepare, context)
+        for name in service.needs:
+            await healthy[name].wait()
+        progress.service(service, "starting")
+        await asyncio.to_thread(process.launch, command, record, log_file)
+    await _until_healthy(service, context, record, log_file)
+    await service.configure(context)
+    healthy[service.name].set()
+    progress.service(service, "already up" if already else "healthy")
+
+
+async def _until_healthy(service: Service, context: Context, record: Path, log_file: Path) -> None:
+    deadline = time.monotonic() + service.start_timeout
+    while True:
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT):
+                await service.probe(context)
+        except StartFailed:
+            raise
+        except Exception as error:  # not yet: every client has its own errors for that
+            reason = " ".join(str(error).split()) or type(error).__name__
+        else:
+            return
+        if process.running(record) is None:
+            raise StartFailed(_ended(service, context, log_file))
+        if time.monotonic() > deadline:
+            raise StartFailed(
+                f"{service.title} is not healthy after {service.start_timeout:.0f} s ({reason}); log {log_file}\n"
+                + "\n".join(process.tail(log_file))
+            )
+        await asyncio.sleep(PROBE_PAUSE)
+
+
+def _ended(service: Service, context: Context, log_file: Path) -> str:
+    """Why a service may have ended: another took its port meanwhile, or what its log says."""
+    for name in service.ports:
+        if not is_free(context.port(name)):
+            return f"Port {context.port(name)} of {service.title} ({_variable(name)}) was taken by {holder(context.port(name))}"
+    return f"{service.title} ended while it started; the end of {log_file}:\n" + "\n".join(process.tail(log_file))
+
+
+async def _stop_all(folders: Folders, progress: Progress) -> list[str]:
+    stopped: list[str] = []
+
+    async def stop(service: Service) -> None:
+        if process.running(folders.record(service.name)) is not None:
+            progress.service(service, "stopping")
+        record = folders.record(service.name)
+        if await asyncio.to_thread(process.stop, record, service.stop_signal, service.stop_timeout):
+            stopped.append(service.name)
+            progress.service(service, "stopped")
+
+    needed = {name for service in SERVICES for name in service.needs}
+    await asyncio.gather(*(stop(service) for service in SERVICES if service.name not in needed))
+    await asyncio.gather(*(stop(service) for service in SERVICES if service.name in needed))
+    return stopped
+
+
+@contextmanager
+def _locked(folders: Folders) -> Iterator[None]:
+    with exclusive(folders.root / "stack.lock", LOCK_WAIT):
+        yield
+
+
+def log_file(settings: Settings, service: str) -> Path:
+    """Where a service writes its log."""
+    return Folders.of(settings).log(service)
+
+
+def read_state(settings: Settings) -> State | None:
+    """Ports and passwords of the stack, the superuser's of PostgreSQL too; for tests."""
+    return state.load(Folders.of(settings))

@@ -1,0 +1,129 @@
+"""Processes that outlive the command that started them, known by pid and start, never by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import psutil
+
+from recon_stream.stack.errors import StartFailed, StopFailed
+from recon_stream.stack.files import read_json
+
+LAUNCH_TIMEOUT = 20.0  # seconds until a launched process must have written its record
+KILL_TIMEOUT = 10.0  # seconds after SIGKILL
+LOG_BYTES_MAX = 8 << 20  # a larger log becomes .1 at the next start
+TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """What to run: nothing is inherited from the caller's environment. `user` is (uid, gid), None: the caller's."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    folder: Path
+    user: tuple[int, int] | None = None
+
+
+@cache
+def _boot() -> str:
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text().strip() if path.is_file() else ""
+
+
+def started(pid: int) -> str | None:
+    """What tells this process from a later one with the same pid; None when it is gone or a zombie.
+
+    On Linux the boot and the clock ticks since it, which a correction of the wall clock does not change.
+    """
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        if boot := _boot():
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return f"{boot}:{fields[19]}"
+        return f"{process.create_time():.2f}"
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def running(record: Path) -> int | None:
+    """The pid in a record, when that very process still runs."""
+    written = read_json(record)
+    pid = written.get("pid")
+    return pid if isinstance(pid, int) and started(pid) == written.get("started") is not None else None
+
+
+def launch(command: Command, record: Path, log_file: Path) -> int:
+    """Start a process in a session of its own and return its pid; raises StartFailed.
+
+    It writes its own record before it becomes the program, so that no moment exists at which it runs unrecorded.
+    """
+    record.unlink(missing_ok=True)
+    if log_file.exists() and log_file.stat().st_size > LOG_BYTES_MAX:
+        log_file.replace(log_file.with_name(log_file.name + ".1"))
+    uid, gid = command.user or (-1, -1)
+    head = [sys.executable, "-I", "-m", "recon_stream.stack.launch", str(record), str(uid), str(gid)]
+    with log_file.open("ab") as log:
+        try:
+            subprocess.run(
+                [*head, *command.argv],
+                env=dict(command.env),
+                cwd=command.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=True,
+                timeout=LAUNCH_TIMEOUT,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise StartFailed(f"{command.argv[0]} could not be started: {error}; log {log_file}") from error
+    pid = read_json(record).get("pid")
+    assert isinstance(pid, int), f"{record} names no process"
+    return pid
+
+
+def stop(record: Path, with_signal: signal.Signals, timeout: float) -> bool:
+    """End the recorded process, politely first; whether there was one. Raises StopFailed.
+
+    Nothing but that very process is touched: a pid that another program has by now is left alone.
+    """
+    pid = running(record)
+    if pid is None:
+        record.unlink(missing_ok=True)
+        return False
+    for chosen, patience in ((with_signal, timeout), (signal.SIGKILL, KILL_TIMEOUT)):
+        try:
+            os.kill(pid, chosen)
+        except ProcessLookupError:
+            break
+        except PermissionError as error:
+            raise StopFailed(f"Process {pid} belongs to another user") from error
+        deadline = time.monotonic() + patience
+        while running(record) is not None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if running(record) is None:
+            break
+    else:
+        raise StopFailed(f"Process {pid} does not end")
+    record.unlink(missing_ok=True)
+    return True
+
+
+def tail(log_file: Path, lines: int = TAIL_LINES) -> list[str]:
+    """The last lines of a log, reading no more than its last 64 KB for each hundred lines."""
+    if not log_file.is_file():
+        return []
+    with log_file.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - (1 + lines // 100) * 65536))
+        return file.read().decode("utf-8", "replace").splitlines()[-lines:]
