@@ -146,6 +146,13 @@ class SchemaRegistry:
         status, body = await self._call("GET", f"/subjects/{subject}/versions/latest")
         return (int(body["id"]), int(body["version"])) if status == 200 else None
 
+    async def lookup(self, subject: str, name: str) -> int | None:
+        """The id of `schemas/<name>.avsc` under the subject; None where exactly this schema is not registered there."""
+        status, body = await self._call("POST", f"/subjects/{subject}", {"schema": schema_text(name)})
+        if status not in (200, 404):
+            raise TransientFailure(f"schema registry: HTTP {status} for {subject}")
+        return int(body["id"]) if status == 200 else None
+
     async def schema(self, schema_id: int) -> Schema | None:
         """The schema of that id; None where the registry says that there is none (404)."""
         status, body = await self._call("GET", f"/schemas/ids/{schema_id}")

@@ -1,0 +1,88 @@
+"""What a case is made of: accepted facts, in order, each with the rules in force when it was accepted.
+
+Offsets are those of the source's topic, in the partition of the case; timestamps and instants in epoch milliseconds.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from recon_stream.domain.event import Event
+from recon_stream.domain.rules import Rules
+
+
+class DeadlineKind(IntEnum):
+    """What a deadline is for."""
+
+    MISSING = 0
+    STATUS = 1
+    PENDING = 2
+    EXPIRY = 3
+
+
+class Received(NamedTuple):
+    """An event or a correction that was accepted."""
+
+    source: int
+    offset: int
+    timestamp: int
+    rules: Rules
+    schema_id: int
+    event: Event
+
+
+class Conflicting(NamedTuple):
+    """A copy of an accepted event revision with other content."""
+
+    source: int
+    offset: int
+    timestamp: int
+    rules: Rules
+    event_id: str
+    revision: int
+
+
+class Rejected(NamedTuple):
+    """A record of the source that decoded but was invalid."""
+
+    source: int
+    offset: int
+    timestamp: int
+    rules: Rules
+    reason: str
+
+
+class Passed(NamedTuple):
+    """A deadline that passed. `source`: the missing one, or the one whose progress let the grace pass."""
+
+    kind: DeadlineKind
+    source: int
+    instant: int
+    rules: Rules
+
+
+class Decided(NamedTuple):
+    """A decision of people on a break, or on the whole case where `break_id` is empty (resolution VOID)."""
+
+    break_id: str
+    resolution: str
+    timestamp: int
+    rules: Rules
+
+
+Fact = Received | Conflicting | Rejected | Passed | Decided
+
+
+class Deadline(NamedTuple):
+    """An instant that must be noticed once the partition of `gate` has passed it.
+
+    `gate` is a source, or EVERY_SOURCE; `source` is what Passed will name (the gate's source, or the missing one).
+    """
+
+    gate: int
+    kind: DeadlineKind
+    instant: int
+
+
+EVERY_SOURCE = 3

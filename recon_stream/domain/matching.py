@@ -1,0 +1,107 @@
+"""The decision: what a record, a deadline or a person changes in a case.
+
+`decide` and its siblings change the case only by appending a fact; what they return is everything there is to write.
+A record that is read again (same coordinates) makes no fact: its revision is folded again and re-emitted as it was.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from recon_stream.domain.case import Case, Result
+from recon_stream.domain.event import Event
+from recon_stream.domain.facts import Conflicting, Deadline, DeadlineKind, Fact, Passed, Received, Rejected
+from recon_stream.domain.rules import Rules
+
+
+class Outcome(Enum):
+    """What became of a record."""
+
+    ACCEPTED = "ACCEPTED"
+    REJECTED = "REJECTED"
+    CONFLICT = "CONFLICT"
+    DUPLICATE = "DUPLICATE"
+    STALE = "STALE"
+    REREAD = "REREAD"
+
+
+class Decision(NamedTuple):
+    """`fact` is to be stored (None: the case stays as it was), `result` to be published (None: nothing new is said)."""
+
+    outcome: Outcome
+    fact: Fact | None
+    result: Result | None
+
+
+class Record(NamedTuple):
+    """A valid record of a source: coordinates in its topic, Kafka timestamp in epoch milliseconds, content."""
+
+    source: int
+    offset: int
+    timestamp: int
+    schema_id: int
+    event: Event
+
+
+def decide(case: Case, record: Record, rules: Rules) -> Decision:
+    """What a valid record changes."""
+    source, offset, timestamp, schema_id, event = record
+    state = case.sources[source]
+    known = state.accepted.get(event.event_id)
+    if offset <= state.last_offset:
+        index = _fact_at(case, source, offset)
+        if index is not None:
+            return Decision(Outcome.REREAD, None, folded_again(case, index))
+    if known is None or event.revision > known.event.revision:
+        return _accepted(case, Outcome.ACCEPTED, Received(source, offset, timestamp, rules, schema_id, event))
+    if event.revision < known.event.revision:
+        return Decision(Outcome.STALE, None, None)
+    if event == known.event:
+        return Decision(Outcome.DUPLICATE, None, None)
+    if event.event_id in state.conflicts or offset <= state.last_offset:
+        # a further conflicting copy says nothing new; below the last fact's offset it has been judged before
+        return Decision(Outcome.CONFLICT, None, None)
+    fact = Conflicting(source, offset, timestamp, rules, event.event_id, event.revision)
+    return _accepted(case, Outcome.CONFLICT, fact)
+
+
+def reject(case: Case, source: int, offset: int, timestamp: int, reason: str, rules: Rules) -> Decision:
+    """What a record changes that decoded but was invalid."""
+    state = case.sources[source]
+    if offset <= state.last_offset:
+        index = _fact_at(case, source, offset)
+        return Decision(Outcome.REREAD, None, None if index is None else folded_again(case, index))
+    if state.invalid:
+        return Decision(Outcome.REJECTED, None, None)
+    return _accepted(case, Outcome.REJECTED, Rejected(source, offset, timestamp, rules, reason))
+
+
+def let_pass(case: Case, deadline: Deadline, rules: Rules) -> Decision | None:
+    """What a deadline changes that the partition of its gate has passed; None where the case no longer waits for it."""
+    if deadline.kind is DeadlineKind.EXPIRY or deadline not in case.deadlines():
+        return None
+    return _accepted(case, Outcome.ACCEPTED, Passed(deadline.kind, deadline.gate, deadline.instant, rules))
+
+
+def folded_again(case: Case, index: int) -> Result | None:
+    """The revision that the fact at `index` made."""
+    again = Case(case.txn_id, case.facts[:index])
+    return again.apply(case.facts[index])
+
+
+def every_result(case: Case) -> list[Result]:
+    """All revisions of the case, in order."""
+    again = Case(case.txn_id)
+    return [result for fact in case.facts if (result := again.apply(fact)) is not None]
+
+
+def _accepted(case: Case, outcome: Outcome, fact: Fact) -> Decision:
+    return Decision(outcome, fact, case.apply(fact))
+
+
+def _fact_at(case: Case, source: int, offset: int) -> int | None:
+    for index, fact in enumerate(case.facts):
+        if isinstance(fact, Received | Conflicting | Rejected) and fact.source == source and fact.offset == offset:
+            return index
+    return None

@@ -1,0 +1,115 @@
+"""What one source has said about one transaction: its entry, the entry's progress, and what is surplus."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from recon_stream.domain.breaks import Leg
+from recon_stream.domain.event import Event, Status
+from recon_stream.domain.facts import Received
+
+
+class Role(IntEnum):
+    """What an event of a source is; decided when it is first accepted, for good."""
+
+    ENTRY = 0
+    PROGRESS = 1
+    SURPLUS = 2
+
+
+class Accepted:
+    """An event in force: its role stays, its content is replaced by corrections."""
+
+    __slots__ = ("canonical", "event", "event_time", "offset", "role", "schema_id")
+
+    def __init__(self, role: Role, fact: Received) -> None:
+        self.role = role
+        self.replace(fact)
+
+    def replace(self, fact: Received) -> None:
+        """Take the content and the coordinates of a correction."""
+        self.event: Event = fact.event
+        self.canonical: int = fact.rules.status_map[fact.source][fact.event.status]
+        self.event_time = min(fact.event.occurred_at, fact.timestamp)
+        self.offset, self.schema_id = fact.offset, fact.schema_id
+
+
+_FAILED_CHAIN = (Status.PENDING, Status.FAILED)
+
+
+class SourceState:
+    """What one source has said about the transaction so far."""
+
+    __slots__ = (
+        "accepted", "base_time", "conflicts", "ever_rejected", "invalid", "last_offset", "leg", "status_time",
+        "surplus_live", "track",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.accepted: dict[str, Accepted] = {}
+        self.track: list[Accepted] = []
+        """The entry and its progress in order of acceptance: what the leg is made of."""
+        self.surplus_live = 0
+        """Surplus events whose own status is not REVERSED."""
+        self.conflicts: set[str] = set()
+        self.invalid = self.ever_rejected = False
+        self.last_offset = -1
+        self.leg: Leg | None = None
+        self.base_time = self.status_time = 0
+        """min(occurred_at, Kafka timestamp) of the event that dates the leg, and of the one that gives its status."""
+
+    def receive(self, fact: Received) -> None:
+        """Take an accepted event or correction."""
+        event_id = fact.event.event_id
+        known = self.accepted.get(event_id)
+        if known is None:
+            known = self.accepted[event_id] = Accepted(Role.ENTRY, fact)
+            known.role = self._role(known)
+            if known.role is not Role.SURPLUS:
+                self.track.append(known)
+        else:
+            if known.role is Role.SURPLUS:
+                self.surplus_live -= known.canonical != Status.REVERSED
+            known.replace(fact)
+        if known.role is Role.SURPLUS:
+            self.surplus_live += known.canonical != Status.REVERSED
+        else:
+            self._set_leg(fact.source)
+        self.conflicts.discard(event_id)
+        self.invalid = False
+
+    def _role(self, new: Accepted) -> Role:
+        if not self.track:
+            return Role.ENTRY
+        entry, event = self.track[0].event, new.event
+        if (event.amount_minor, event.currency, event.account) != (entry.amount_minor, entry.currency, entry.account):
+            return Role.SURPLUS
+        if new.canonical != Status.REVERSED and any(
+            one.event.direction != event.direction for one in self.track if one.canonical != Status.REVERSED
+        ):
+            return Role.SURPLUS
+        statuses = [one.canonical for one in self.track]
+        statuses.append(new.canonical)
+        distinct = set(statuses)
+        if len(distinct) < len(statuses):
+            return Role.SURPLUS
+        in_a_chain = Status.FAILED not in distinct or distinct <= set(_FAILED_CHAIN)
+        return Role.PROGRESS if in_a_chain else Role.SURPLUS
+
+    def _set_leg(self, source: int) -> None:
+        low = high = self.track[0]
+        noted = low if low.event.reference else None
+        for one in self.track[1:]:
+            if one.canonical < low.canonical:
+                low = one
+            if one.canonical >= high.canonical:
+                high = one
+            if one.event.reference and (noted is None or one.canonical >= noted.canonical):
+                noted = one
+        event = low.event
+        self.leg = Leg(
+            source, event.event_id, event.revision, event.amount_minor, event.currency, event.direction,
+            high.event.status, high.canonical, event.occurred_at, event.account,
+            noted.event.reference if noted else None, low.offset, low.schema_id,
+        )  # fmt: skip
+        self.base_time, self.status_time = low.event_time, high.event_time

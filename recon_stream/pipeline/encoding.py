@@ -1,0 +1,95 @@
+"""Results and dead letters as Avro, by compiled writers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from recon_stream.avro import frame, parsed_schema
+from recon_stream.codec import compile_writer
+from recon_stream.domain.breaks import Leg
+from recon_stream.domain.case import Break, Result
+from recon_stream.domain.event import SOURCE_TOPICS, Verdict
+from recon_stream.domain.validation import Reason
+
+_VERDICTS = {verdict: place for place, verdict in enumerate(Verdict)}
+_OPEN, _RESOLVED = 0, 1
+
+
+class SchemaIds(NamedTuple):
+    """Ids by which the registry knows our own schemas."""
+
+    results: int
+    mismatches: int
+    dead_letters: int
+
+
+class ResultEncoder:
+    """Results of one partition as values of recon_results (and, framed for it, recon_mismatches)."""
+
+    def __init__(self, partition: int, schema_id: int) -> None:
+        self._partition = partition
+        self._head = frame(schema_id)
+        self._write = compile_writer(parsed_schema("reconciliation_result"))
+
+    def __call__(self, result: Result) -> bytes:
+        """The framed value."""
+        legs = result.legs
+        primary = result.primary_class
+        out = bytearray(self._head)
+        self._write(
+            (
+                result.result_id,
+                result.txn_id,
+                result.revision,
+                _VERDICTS[result.verdict],
+                None if primary is None else primary.value,
+                [_break(one) for one in result.breaks],
+                [self._leg(leg) for leg in legs],
+                legs[0].amount_minor if legs else None,
+                legs[0].currency if legs else None,
+                result.rules_version,
+                result.decided_at,
+            ),
+            out,
+        )
+        return bytes(out)
+
+    def _leg(self, leg: Leg) -> tuple[object, ...]:
+        return (*leg[:11], SOURCE_TOPICS[leg.source], self._partition, leg.offset, leg.schema_id)
+
+
+def _break(one: Break) -> tuple[object, ...]:
+    finding = one.finding
+    return (
+        one.break_id, finding.break_class.value, finding.subtype, finding.subject, finding.field, finding.expected,
+        finding.actual, finding.delta_minor, one.severity, _OPEN if one.is_open else _RESOLVED, one.resolution,
+    )  # fmt: skip
+
+
+class DeadLetter(NamedTuple):
+    """A record that is of no use, in the order of the schema; timestamps in epoch milliseconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    reason: Reason
+    detail: str
+    schema_id: int | None
+    failed_at: int
+
+
+class DeadLetterEncoder:
+    """Dead letters as values of recon_dead_letters."""
+
+    def __init__(self, schema_id: int) -> None:
+        self._head = frame(schema_id)
+        self._write = compile_writer(parsed_schema("dead_letter"))
+
+    def __call__(self, letter: DeadLetter) -> bytes:
+        """The framed value."""
+        out = bytearray(self._head)
+        self._write(letter, out)
+        return bytes(out)

@@ -1,0 +1,198 @@
+"""The matcher of a worker process: its lanes, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, cast
+
+from faust.types import TP, EventT
+
+from recon_stream.apps import ReconApp
+from recon_stream.avro import FRAME_BYTES, SchemaRegistry, frame
+from recon_stream.domain.deadlines import NEVER, Feeds
+from recon_stream.domain.event import SOURCE_TOPICS, SOURCES
+from recon_stream.domain.rules import RulesBook
+from recon_stream.metrics import catalogue as metrics
+from recon_stream.pipeline.encoding import DeadLetter, DeadLetterEncoder, ResultEncoder, SchemaIds
+from recon_stream.pipeline.lane import Keyed, Lane, Queued
+from recon_stream.pipeline.reading import EventReader
+from recon_stream.pipeline.unit import Unit
+from recon_stream.redis.dedup import DuplicateFilter
+from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
+from recon_stream.transport.batch import RecordBatch
+from recon_stream.transport.publish import pack, publish
+from tables.rows import Meta
+from tables.transactions import CHANGELOG
+
+logger = logging.getLogger(__name__)
+
+_KIND_OF_COUNT = {
+    "result": metrics.RESULTS,
+    "dead_letter": metrics.DEAD_LETTERS,
+    "deadline": metrics.DEADLINES_FIRED,
+}
+
+
+class Engine:
+    """Owns the lanes of the partitions that are assigned; see Surroundings in lane.py for what it gives them."""
+
+    def __init__(
+        self,
+        app: ReconApp,
+        book: RulesBook,
+        registry: SchemaRegistry,
+        duplicate_filter: DuplicateFilter | None,
+        schema_ids: SchemaIds,
+    ) -> None:
+        self._app, self._book, self._schema_ids = app, book, schema_ids
+        self.filter = duplicate_filter
+        self.reader = EventReader(registry, stopping=lambda: app.should_stop)
+        self._lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
+        self._lanes_generation: int | None = None
+        self._encode_dead_letter = DeadLetterEncoder(schema_ids.dead_letters)
+        self._feeds = Feeds(book.current.stall)
+        self._ends: dict[TP, int] = {}
+        self._ends_at = NEVER
+
+    # Lanes
+
+    def submit(self, event: EventT[RecordBatch]) -> None:
+        """Give a batch to the lane of its partition; a batch of an earlier assignment is handed back, not done."""
+        if event.message.generation_id != self.generation():
+            event.ack()
+            return
+        self._lane(event.message.partition).submit(Queued(event, cast("RecordBatch", event.value)))
+
+    def generation(self) -> int | None:
+        """See Surroundings."""
+        if self._app.rebalancing or not self._app.batch_consumer.flow_active:
+            return None
+        return self._app.consumer_generation_id
+
+    def ensure_lanes(self) -> None:
+        """A lane for every assigned partition, also for those that no record comes for: their deadlines pass too."""
+        consumer = self._app.batch_consumer
+        if self.generation() is None or not self._app.tables.actives_ready:
+            return
+        for tp in consumer.source_partitions():
+            self._lane(tp.partition)
+
+    def _lane(self, partition: int) -> Lane:
+        generation = self.generation()
+        assert generation is not None, "only while partitions are assigned"
+        if generation != self._lanes_generation:
+            self._lanes.clear()  # those of the assignment before end by themselves
+            self._lanes_generation = generation
+        known = self._lanes.get(partition)
+        if known is None:
+            lane = Lane(self, partition, generation)
+            task = asyncio.create_task(self._run(lane), name=f"lane-{partition}")
+            known = self._lanes[partition] = (lane, task)
+        return known[0]
+
+    async def _run(self, lane: Lane) -> None:
+        try:
+            await lane.run(self._app.settings.unit_records_max)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            # Nothing was acknowledged: end the process and let its supervisor start it again from what is committed.
+            logger.critical("the lane cannot go on: %s", error, exc_info=True)
+            await self._app.crash(error)
+
+    # What the lanes need
+
+    def new_unit(self, partition: int, meta: Meta) -> Unit:
+        """See Surroundings."""
+        encode = ResultEncoder(partition, self._schema_ids.results)
+        return Unit(partition, meta, self._book, encode, int(time.time() * 1000))
+
+    def clock_passed(self, partition: int) -> tuple[int, int, int]:
+        """See Surroundings."""
+        core, gateway, mobile = (self._clock_of(source, partition) for source in SOURCES)
+        return core, gateway, mobile
+
+    def _clock_of(self, source: int, partition: int) -> int:
+        tp = TP(SOURCE_TOPICS[source], partition)
+        end, applied = self._ends.get(tp), self._app.batch_consumer.applied_offset(tp)
+        if end is None or (end > 0 and (applied is None or applied < end)):
+            return NEVER
+        return NEVER if self._feeds.is_held(source, self._ends_at) else self._ends_at
+
+    async def publish_changelog(self, partition: int, rows: list[tuple[bytes, bytes | None]]) -> int | None:
+        """See Surroundings."""
+        return await self._publish(CHANGELOG, partition, rows)
+
+    async def publish_results(
+        self, partition: int, results: Keyed, mismatches: Keyed, dead_letters: list[DeadLetter]
+    ) -> None:
+        """See Surroundings."""
+        head = frame(self._schema_ids.mismatches)
+        await asyncio.gather(
+            self._publish(RESULTS, partition, results),
+            self._publish(MISMATCHES, partition, [(key, head + value[FRAME_BYTES:]) for key, value in mismatches]),
+            self._publish(
+                DEAD_LETTERS, partition, [(letter.key, self._encode_dead_letter(letter)) for letter in dead_letters]
+            ),
+        )
+
+    async def _publish(self, topic: str, partition: int, pairs: Any) -> int | None:
+        if not pairs:
+            return None
+        producer = self._app.batch_producer
+        return await publish(producer, topic, partition, pack(producer, pairs, int(time.time() * 1000)))
+
+    # Progress of the feeds
+
+    async def look_at_feeds(self) -> None:
+        """Ask the broker how far the feeds are: what "read to its end" and "stalled" are judged by."""
+        partitions = range(self._app.settings.partitions)
+        tps = [TP(topic, partition) for topic in SOURCE_TOPICS for partition in partitions]
+        asked_at, ends = await self._app.batch_consumer.end_offsets(tps)
+        core, gateway, mobile = (
+            sum(end for tp, end in ends.items() if tp.topic == SOURCE_TOPICS[source]) for source in SOURCES
+        )
+        self._ends, self._ends_at = dict(ends), int(asked_at * 1000)
+        for source in self._feeds.observe(self._ends_at, (core, gateway, mobile)):
+            metrics.FEED_STALLED.labels(SOURCES[source].name).inc()
+            logger.error(
+                "FEED_STALLED: %s stands still while others grow; its deadlines are held", SOURCE_TOPICS[source]
+            )
+        for source in SOURCES:
+            metrics.DEADLINES_HELD.labels(source.name).set(self._feeds.is_stalled(source))
+
+    # Metrics
+
+    def count(self, unit: Unit, records: list[int]) -> None:
+        """See Surroundings."""
+        for source in SOURCES:
+            if records[source]:
+                metrics.EVENTS.labels(source.name).inc(records[source])
+        for (what, kind), number in unit.counts.items():
+            if what in _KIND_OF_COUNT:
+                _KIND_OF_COUNT[what].labels(kind).inc(number)
+            elif what in ("opened", "resolved"):
+                metrics.BREAKS.labels(kind, what).inc(number)
+            elif what == "duplicate" or kind == "DUPLICATE":
+                metrics.DUPLICATES.labels("filter" if what == "duplicate" else "state").inc(number)
+            elif kind == "REREAD":
+                metrics.REREAD.inc(number)
+            elif kind == "STALE":
+                metrics.STALE.inc(number)
+
+    def measure(self) -> None:
+        """Gauges of the state and the watermarks; every few seconds."""
+        now = int(time.time() * 1000)
+        for partition, (lane, _) in self._lanes.items():
+            for source, watermark in enumerate(lane.watermarks):
+                if watermark != NEVER:
+                    age = (now - watermark) / 1000
+                    metrics.WATERMARK_AGE.labels(SOURCE_TOPICS[source], str(partition)).set(age)
+            try:
+                rows, size = lane.state.estimate()
+            except KeyError:
+                continue  # revoked a moment ago
+            metrics.STATE_ROWS.labels(str(partition)).set(rows)
+            metrics.STATE_BYTES.labels(str(partition)).set(size)

@@ -1,0 +1,312 @@
+"""One lane a partition number: the batches of the three topics of that partition, one unit of work at a time.
+
+Order of a unit: changelog acknowledged, then results acknowledged, then the state with its changelog offset in one write,
+then the batches are done and their offsets may be committed. A crash anywhere reads the same records again, and
+the same facts give the same bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+from faust.types import EventT
+
+from recon_stream.avro import FRAME_BYTES
+from recon_stream.domain.deadlines import NEVER, event_time
+from recon_stream.domain.event import SOURCE_TOPICS
+from recon_stream.domain.facts import Deadline
+from recon_stream.domain.validation import Reason
+from recon_stream.metrics.catalogue import BATCH_RECORDS, STAGE_SECONDS
+from recon_stream.pipeline.encoding import DeadLetter
+from recon_stream.pipeline.reading import EventReader, Unreadable
+from recon_stream.pipeline.unit import Arrived, Unit, keys_of
+from recon_stream.redis.dedup import DuplicateFilter, Seen, mark
+from recon_stream.transport.batch import RawRecord, RecordBatch
+from tables.rows import CASE, Meta
+from tables.transactions import GATES, Partition
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS = 0.2
+DEADLINES_PER_UNIT_MAX = 1000
+DEAD_LETTER_BYTES_MAX = 400_000
+"""Of a value that is quoted in a dead letter; the archive has all of it."""
+
+_SOURCE_OF = {topic: source for source, topic in enumerate(SOURCE_TOPICS)}
+
+Keyed = list[tuple[bytes, bytes]]
+
+
+class Queued(NamedTuple):
+    """A batch, and the event of the stream by which it is acknowledged."""
+
+    event: EventT[RecordBatch]
+    batch: RecordBatch
+
+
+class Surroundings(Protocol):
+    """What a lane needs of the process around it."""
+
+    reader: EventReader
+    filter: DuplicateFilter | None
+
+    def generation(self) -> int | None:
+        """Number of the assignment that is in force; None while nothing may be written."""
+
+    def clock_passed(self, partition: int) -> tuple[int, int, int]:
+        """Per source, the instant up to which the clock alone says that the partition has passed it, else NEVER."""
+
+    def new_unit(self, partition: int, meta: Meta) -> Unit:
+        """A unit under the rules in force."""
+
+    async def publish_changelog(self, partition: int, rows: list[tuple[bytes, bytes | None]]) -> int | None:
+        """Append rows to the changelog; the offset of the last one, acknowledged."""
+
+    async def publish_results(
+        self, partition: int, results: Keyed, mismatches: Keyed, dead_letters: list[DeadLetter]
+    ) -> None:
+        """Append to the three topics; returns when all of it is acknowledged."""
+
+    def count(self, unit: Unit, records: list[int]) -> None:
+        """Tell the metrics what a finished unit did; `records` by source."""
+
+
+class Abandoned(Exception):  # noqa: N818 - no failure: the partition went to someone else
+    """The assignment changed while the unit was under way."""
+
+
+class Lane:
+    """Works through the batches of one partition number while it is assigned."""
+
+    def __init__(self, around: Surroundings, partition: int, generation: int) -> None:
+        self._around, self._number, self._generation = around, partition, generation
+        self._state = Partition(partition)
+        self._meta = self._state.meta() or Meta(os.urandom(8), (NEVER, NEVER, NEVER), ())
+        self._due_from: dict[int, int] = {gate: self._first_due(gate) for gate in GATES}
+        self._queue: deque[Queued] = deque()
+        self._wake = asyncio.Event()
+
+    @property
+    def watermarks(self) -> tuple[int, int, int]:
+        """Per source, epoch milliseconds."""
+        return self._meta.watermarks
+
+    @property
+    def state(self) -> Partition:
+        """The rows of this partition."""
+        return self._state
+
+    def submit(self, queued: Queued) -> None:
+        """Queue a batch; the transport bounds how many are in flight."""
+        self._queue.append(queued)
+        self._wake.set()
+
+    async def run(self, unit_records_max: int) -> None:
+        """Work until the partition is revoked; whatever is still queued then is handed back, not done."""
+        try:
+            if self._meta.outbox:
+                await self._publish_outbox()
+            while self._is_ours():
+                if not self._queue:
+                    self._wake.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._wake.wait(), TICK_SECONDS)
+                work = list(self._take(unit_records_max))
+                if work or self._is_anything_due(self._passed(self._meta.watermarks)):
+                    await self._work(work)
+        except Abandoned:
+            logger.info("partition %d was revoked, its unit of work is left to the next owner", self._number)
+        finally:
+            while self._queue:
+                self._queue.popleft().event.ack()
+
+    def _is_ours(self) -> bool:
+        return self._around.generation() == self._generation
+
+    def _take(self, records_max: int) -> Iterator[Queued]:
+        count = 0
+        while self._queue and count < records_max:
+            queued = self._queue.popleft()
+            if queued.event.message.generation_id != self._generation:
+                queued.event.ack()  # not done: never committed, whoever owns the partition now reads it again
+                continue
+            count += len(queued.batch.records)
+            yield queued
+
+    async def _work(self, work: list[Queued]) -> None:
+        unit = self._around.new_unit(self._number, self._meta)
+        clock = Stopwatch()
+        counts = [0, 0, 0]
+        try:
+            arrived = await self._read(unit, work, counts)
+            clock.lap("decode")
+            seen, known = await self._ask_filter(arrived)
+            clock.lap("filter")
+            self._load(unit, {record.key for record in arrived})
+            clock.lap("state_get")
+            for place, record in enumerate(arrived):
+                unit.take(record, seen[place] if seen else None, known[place] if known else None)
+            self._let_deadlines_pass(unit)
+            clock.lap("decide")
+            await self._store(unit, clock)
+        except BaseException:
+            for queued in work:
+                queued.event.ack()  # not done
+            raise
+        for queued in work:
+            queued.batch.done = True
+            queued.event.ack()
+        if self._around.filter is not None and unit.settled:
+            await self._around.filter.settle(unit.settled)
+            clock.lap("settle")
+        BATCH_RECORDS.observe(sum(counts))
+        self._around.count(unit, counts)
+
+    async def _read(self, unit: Unit, work: list[Queued], counts: list[int]) -> list[Arrived]:
+        reader = self._around.reader
+        await reader.prepare(record.value for _, batch in work for record in batch.records)
+        arrived: list[Arrived] = []
+        for _, batch in work:
+            topic = batch.tp.topic
+            source = _SOURCE_OF[topic]
+            counts[source] += len(batch.records)
+            for record in batch.records:
+                raw_key, value = record.key, record.value
+                try:
+                    said, payload = reader.read(value)
+                except Unreadable as error:
+                    unit.bury(self._letter(topic, record, error.reason, error.detail))
+                    continue
+                try:
+                    txn_id = (raw_key or b"").decode()
+                except UnicodeDecodeError:
+                    txn_id = ""
+                if not txn_id or raw_key is None or value is None:
+                    unit.advance(source, event_time(said.occurred_at, record.timestamp))
+                    unit.bury(self._letter(topic, record, Reason.BAD_KEY, "the key is null, empty or not UTF-8"))
+                    continue
+                schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
+                arrived.append(
+                    Arrived(
+                        source, record.offset, record.timestamp, CASE + raw_key, raw_key, value, txn_id, said, payload,
+                        schema_id,
+                    )
+                )  # fmt: skip
+        return arrived
+
+    def _letter(self, topic: str, record: RawRecord, reason: Reason, detail: str) -> DeadLetter:
+        value = record.value
+        if value is not None and len(value) > DEAD_LETTER_BYTES_MAX:
+            value, detail = value[:DEAD_LETTER_BYTES_MAX], f"{detail} (cut to {DEAD_LETTER_BYTES_MAX} bytes here)"
+        framed = value is not None and len(value) >= FRAME_BYTES and value[0] == 0
+        return DeadLetter(
+            topic, self._number, record.offset, record.timestamp, record.key, value, reason, detail,
+            int.from_bytes(value[1:FRAME_BYTES], "big", signed=True) if framed and value is not None else None,
+            int(time.time() * 1000),
+        )  # fmt: skip
+
+    async def _ask_filter(self, arrived: list[Arrived]) -> tuple[list[Seen], list[bytes | None] | None]:
+        if self._around.filter is None or not arrived:
+            return [], None
+        epoch, number = self._meta.epoch, self._number
+        seen = [
+            Seen(
+                record.txn_id,
+                SOURCE_TOPICS[record.source].split("_", 1)[0],
+                f"{record.event.event_id}:{record.event.revision}",
+                mark(epoch, record.payload, f"{SOURCE_TOPICS[record.source]}:{number}:{record.offset}"),
+            )
+            for record in arrived
+        ]
+        return seen, await self._around.filter.claim(seen)
+
+    def _load(self, unit: Unit, keys: set[bytes]) -> None:
+        missing = [key for key in keys if key not in unit.rows]
+        if missing:
+            try:
+                unit.rows.update(zip(missing, self._state.rows(missing), strict=True))
+            except KeyError as error:
+                raise Abandoned from error
+
+    # Deadlines
+
+    def _first_due(self, gate: int) -> int:
+        first = self._state.first_due(gate)
+        return 1 << 62 if first is None else first
+
+    def _passed(self, watermarks: tuple[int, ...]) -> tuple[int, int, int, int]:
+        core, gateway, mobile = map(max, watermarks, self._around.clock_passed(self._number))
+        return core, gateway, mobile, min(core, gateway, mobile)
+
+    def _is_anything_due(self, passed: tuple[int, ...]) -> bool:
+        return any(self._due_from[gate] < passed[gate] for gate in GATES)
+
+    def _let_deadlines_pass(self, unit: Unit) -> None:
+        passed = self._passed(tuple(unit.watermarks))
+        waiting: list[tuple[Deadline, bytes]] = []
+        for gate in GATES:
+            room = DEADLINES_PER_UNIT_MAX - len(waiting)
+            since, before = self._due_from[gate], passed[gate]
+            if since >= before:
+                continue
+            found = self._state.due(gate, since, before, room) if room else []
+            waiting += found
+            # what did not fit is found by the next unit
+            self._due_from[gate] = found[-1][0].instant if room and len(found) == room else before if room else since
+        unit.spent = waiting
+        self._load(unit, keys_of(waiting))
+        for deadline, key in waiting:
+            unit.notice(deadline, key)
+        for deadline, key in unit.touched_deadlines():
+            if deadline.instant < passed[deadline.gate]:
+                unit.notice(deadline, key)
+        for deadline, _ in unit.touched_deadlines():
+            self._due_from[deadline.gate] = min(self._due_from[deadline.gate], deadline.instant)
+
+    # Writing
+
+    async def _store(self, unit: Unit, clock: Stopwatch) -> None:
+        changed = unit.changed_rows()
+        self._check_ours()
+        offset = await self._around.publish_changelog(self._number, changed)
+        clock.lap("changelog")
+        self._check_ours()
+        await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
+        clock.lap("results")
+        try:
+            self._state.write(changed, unit.rows, unit.spent, offset)
+        except KeyError as error:
+            raise Abandoned from error
+        self._meta = unit.meta
+        clock.lap("state_put")
+
+    def _check_ours(self) -> None:
+        if not self._is_ours():
+            raise Abandoned
+
+    async def _publish_outbox(self) -> None:
+        unit = self._around.new_unit(self._number, self._meta)
+        self._load(unit, set(self._meta.outbox))
+        for key in self._meta.outbox:
+            unit.publish_again(key)
+        await self._store(unit, Stopwatch())
+
+
+class Stopwatch:
+    """Times the stages of one unit."""
+
+    def __init__(self) -> None:
+        self._since = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """The time since the last lap belongs to this stage."""
+        now = time.perf_counter()
+        STAGE_SECONDS.labels(stage).observe(now - self._since)
+        self._since = now

@@ -1,0 +1,163 @@
+"""Reading source records: Confluent frame, writer's schema from the registry, our own event.
+
+A record that was written with exactly our schema is read by a compiled reader; one of another version by fastavro with
+schema resolution, and is then written again in our own schema, so that the state holds one form only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+
+import fastavro
+from fastavro.schema import SchemaParseException, to_parsing_canonical_form
+
+from recon_stream.avro import FRAME_BYTES, MAGIC, Schema, SchemaRegistry, parsed_schema, without_logical_types
+from recon_stream.codec import compile_reader, compile_writer
+from recon_stream.domain.event import Direction, Event, Source
+from recon_stream.domain.validation import Reason
+from recon_stream.errors import TransientFailure
+
+logger = logging.getLogger(__name__)
+
+UNKNOWN_TRIES = 3
+UNKNOWN_PAUSE_SECONDS = 5.0
+"""Three tries over ten seconds: a producer may be a moment ahead of a replicated registry."""
+UNKNOWN_REMEMBERED_SECONDS = 30.0
+SCHEMAS_MAX = 10_000
+RETRY_SECONDS_MAX = 10.0
+VALUE_BYTES_MAX = 65_536
+"""Our events are some 150 bytes; three legs and their results must fit into one message of Kafka in any case."""
+
+Read = tuple[Event, bytes]
+"""An event and its Avro record as our own schema writes it."""
+
+
+class Unreadable(Exception):  # noqa: N818 - it names a record, not a failure of ours
+    """The record cannot be read."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class EventReader:
+    """Reads framed events; knows the schemas that it has met."""
+
+    def __init__(self, registry: SchemaRegistry, stopping: Callable[[], bool] = lambda: False) -> None:
+        self._registry, self._stopping = registry, stopping
+        self._readers: dict[bytes, Callable[[bytes], Read]] = {}
+        self._unknown: dict[bytes, float] = {}
+
+    def read(self, value: bytes | None) -> Read:
+        """The event in a record's value; raises Unreadable. `prepare` must have seen the value."""
+        if not value:
+            raise Unreadable(Reason.NULL_VALUE, "the value is null" if value is None else "the value is empty")
+        if len(value) > VALUE_BYTES_MAX:
+            raise Unreadable(Reason.TOO_LARGE, f"{len(value)} bytes, {VALUE_BYTES_MAX} at most")
+        reader = self._readers.get(value[:FRAME_BYTES])
+        if reader is None:
+            if value[:1] != MAGIC or len(value) <= FRAME_BYTES:
+                raise Unreadable(Reason.BAD_MAGIC, f"the value begins with {value[:FRAME_BYTES].hex()}")
+            schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
+            raise Unreadable(Reason.UNKNOWN_SCHEMA, f"the registry does not know schema {schema_id}")
+        try:
+            return reader(value)
+        except Unreadable:
+            raise
+        except Exception as error:
+            # whatever a decoder raises on foreign bytes, the record is at fault and not the worker
+            raise Unreadable(Reason.BAD_AVRO, f"{type(error).__name__}: {error}"[:200]) from error
+
+    async def prepare(self, values: Iterable[bytes | None]) -> None:
+        """Ask the registry for the schemas of these values that are not known yet.
+
+        Waits as long as the registry does not answer; a schema that it does not know is asked for three times.
+        """
+        now = time.monotonic()
+        heads = {value[:FRAME_BYTES] for value in values if value and len(value) > FRAME_BYTES and value[0] == 0}
+        wanted = [
+            head
+            for head in heads
+            if head not in self._readers and self._unknown.get(head, -1e9) < now - UNKNOWN_REMEMBERED_SECONDS
+        ]
+        if wanted:
+            await asyncio.gather(*[self._learn(head) for head in wanted])
+
+    async def _learn(self, head: bytes) -> None:
+        schema_id = int.from_bytes(head[1:], "big")
+        for attempt in range(UNKNOWN_TRIES):
+            if attempt:
+                await asyncio.sleep(UNKNOWN_PAUSE_SECONDS)
+            schema = await self._ask(schema_id)
+            if schema is not None:
+                if len(self._readers) >= SCHEMAS_MAX:
+                    self._readers.clear()  # they are asked for again; what must not happen is growth without end
+                self._readers[head] = reader_for(schema)
+                return
+        if len(self._unknown) >= SCHEMAS_MAX:
+            self._unknown.clear()
+        self._unknown[head] = time.monotonic()
+        logger.warning("the schema registry does not know schema %d: its records are dead letters", schema_id)
+
+    async def _ask(self, schema_id: int) -> Schema | None:
+        pause = 0.2
+        while True:
+            try:
+                return await self._registry.schema(schema_id)
+            except TransientFailure as error:
+                logger.warning("waiting for schema %d: %s", schema_id, error)
+            if self._stopping():
+                raise asyncio.CancelledError
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_SECONDS_MAX)
+
+
+def reader_for(writer_schema: Schema) -> Callable[[bytes], Read]:
+    """A function from a framed value to the event and its record in our own schema."""
+    ours = parsed_schema("transaction_event")
+    try:
+        theirs = fastavro.parse_schema(without_logical_types(writer_schema))
+        same = to_parsing_canonical_form(theirs) == to_parsing_canonical_form(ours)
+    except (SchemaParseException, KeyError, TypeError) as error:
+        detail = f"the registry's schema is not one: {error}"[:200]
+
+        def refuse(_: bytes) -> Read:
+            raise Unreadable(Reason.BAD_AVRO, detail)
+
+        return refuse
+    return _compiled(ours) if same else _resolved(theirs, ours)
+
+
+def _compiled(schema: Schema) -> Callable[[bytes], Read]:
+    read = compile_reader(schema)
+    make = Event._make
+
+    def compiled(value: bytes) -> Read:
+        payload = value[FRAME_BYTES:]
+        return make(read(payload, 0)), payload
+
+    return compiled
+
+
+def _resolved(theirs: Any, ours: Schema) -> Callable[[bytes], Read]:
+    write = compile_writer(ours)
+
+    def resolved(value: bytes) -> Read:
+        body = BytesIO(value)
+        body.seek(FRAME_BYTES)
+        record: Any = fastavro.schemaless_reader(body, theirs, ours)
+        if body.tell() != len(value):
+            raise ValueError("the record does not end where the value ends")
+        fields = record | {"source": Source[record["source"]], "direction": Direction[record["direction"]]}
+        event = Event(**fields)
+        out = bytearray()
+        write(event, out)
+        return event, bytes(out)
+
+    return resolved

@@ -1,0 +1,1 @@
+"""Redis (or Valkey): the duplicate filter; later the rate limiter and the cache."""

@@ -1,0 +1,117 @@
+"""The shared duplicate filter in front of the state.
+
+`dedupe:{txn_id}:{source}` (TTL 1 h) is a hash event_id:revision -> what was durably processed: epoch of the state,
+coordinates, digest. It is written AFTER the acknowledgements and only ever drops a copy at OTHER coordinates with the same
+digest; a re-read (same coordinates), other content or another life of the state goes on to the state, which decides
+alone when Redis is away or empty, with the same outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from hashlib import blake2b
+from importlib.resources import files
+from typing import NamedTuple, TypeVar
+
+import ormsgpack
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from recon_stream.metrics.catalogue import FILTER_FAIL_OPEN, ZOMBIES
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+REMEMBERED_SECONDS = 3600
+IN_FLIGHT_SECONDS = 60
+EVENTS_PER_CALL_MAX = 4000
+"""A script stops the server for its whole run: 4,000 events are some 20 ms."""
+AWAY_SECONDS = 1.0
+"""How long nobody asks after a failure: a unit of work must not wait for a dead server each time."""
+
+
+class Seen(NamedTuple):
+    """One event as the filter knows it."""
+
+    txn_id: str
+    source: str
+    event_revision: str
+    mark: bytes
+    """epoch (8 bytes), digest (16 bytes), coordinates topic:partition:offset."""
+
+
+def mark(epoch: bytes, payload: bytes, coordinates: str) -> bytes:
+    """What is remembered of an event; `payload` is its content as our schema writes it."""
+    return epoch + blake2b(payload, digest_size=16).digest() + coordinates.encode()
+
+
+def is_copy(known: bytes | None, mine: bytes) -> bool:
+    """Whether `known` is the same content at other coordinates, durably processed in this life of the state."""
+    return known is not None and known[:24] == mine[:24] and known[24:] != mine[24:]
+
+
+class DuplicateFilter:
+    """Asks before a unit of work, tells after it; one script call each. Fails open."""
+
+    def __init__(self, redis: Redis, worker: str) -> None:
+        self._redis, self._worker = redis, worker
+        scripts = files("recon_stream.redis")
+        self._claim = redis.register_script(scripts.joinpath("claim.lua").read_text())
+        self._settle = redis.register_script(scripts.joinpath("settle.lua").read_text())
+        self._is_away = False
+        self._ask_again_at = 0.0
+
+    async def claim(self, events: Sequence[Seen]) -> list[bytes | None] | None:
+        """What was remembered of each event; None where Redis did not answer."""
+        known: list[bytes | None] = []
+        if self._is_resting():
+            FILTER_FAIL_OPEN.inc()
+            return None
+        for part in _parts(events):
+            asked = ormsgpack.packb([field for event in part for field in event[:3]])
+            try:
+                answer = await self._claim(args=[asked, self._worker, IN_FLIGHT_SECONDS])
+            except (RedisError, OSError, TimeoutError) as error:
+                self._fail_open(error)
+                return None
+            if answer[0]:
+                ZOMBIES.inc(answer[0])
+                logger.warning("%d events are in flight at another worker: one of us is a zombie", answer[0])
+            known += answer[1:]
+        if self._is_away:
+            self._is_away = False
+            logger.info("the duplicate filter answers again")
+        return known
+
+    async def settle(self, events: Sequence[tuple[Seen, bool]]) -> None:
+        """Remember the events that were accepted (True), and that none of them is in flight any more."""
+        if self._is_resting():
+            return
+        for part in _parts(events):
+            told: list[str | int | bytes] = []
+            for event, accepted in part:
+                told += (event.txn_id, event.source, event.event_revision, event.mark if accepted else b"")
+            try:
+                await self._settle(args=[ormsgpack.packb(told), REMEMBERED_SECONDS, self._worker])
+            except (RedisError, OSError, TimeoutError) as error:
+                self._fail_open(error)
+                return
+
+    def _is_resting(self) -> bool:
+        return self._is_away and time.monotonic() < self._ask_again_at
+
+    def _fail_open(self, error: BaseException) -> None:
+        FILTER_FAIL_OPEN.inc()
+        self._ask_again_at = time.monotonic() + AWAY_SECONDS
+        if not self._is_away:
+            self._is_away = True
+            logger.warning(
+                "the duplicate filter does not answer (%s): the state decides alone", error or type(error).__name__
+            )
+
+
+def _parts(events: Sequence[_T]) -> list[Sequence[_T]]:
+    return [events[start : start + EVENTS_PER_CALL_MAX] for start in range(0, len(events), EVENTS_PER_CALL_MAX)]

@@ -1,0 +1,115 @@
+"""The table of transactions: one RocksDB a partition, written behind the acknowledgements of Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, cast
+
+import rocksdict
+
+from recon_stream.apps import worker
+from recon_stream.domain.facts import EVERY_SOURCE, Deadline
+from recon_stream.topics import TABLE, changelog_topic
+from tables.rows import INDEX, META, Meta, deadlines_of, index_key, index_prefix, parse_index_key
+from tables.store import Store
+
+table = worker.Table(
+    TABLE,
+    key_type=bytes,
+    value_type=bytes,
+    partitions=worker.settings.partitions,
+    recovery_buffer_size=2000,
+    # one RocksDB a partition: small caches each, the machine's page cache does the rest
+    options={"block_cache_size": 64 << 20, "write_buffer_size": 16 << 20, "max_write_buffer_number": 2},
+    help="All that is known of each transaction.",
+)
+
+CHANGELOG = changelog_topic(worker.settings)
+
+GATES = (0, 1, 2, EVERY_SOURCE)
+
+
+class Partition:
+    """The state of one partition number. Raises KeyError once the partition has been revoked."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    @property
+    def _db(self) -> rocksdict.Rdict:
+        # Never opened here: opening the store of a revoked partition would lock out its new owner.
+        return cast("rocksdict.Rdict", cast("Store", table.data)._dbs[self.number])  # noqa: SLF001
+
+    def meta(self) -> Meta | None:
+        """The partition's own row; None before anything was written."""
+        row = self._db.get(META)
+        return None if row is None else Meta.decode(row)
+
+    def rows(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The rows of these keys, None where there is none."""
+        return cast("list[bytes | None]", self._db.get(list(keys)))
+
+    def due(self, gate: int, since: int, before: int, limit: int) -> list[tuple[Deadline, bytes]]:
+        """Up to `limit` deadlines of the gate with since <= instant < before, earliest first, each with its case's key."""
+        found: list[tuple[Deadline, bytes]] = []
+        for key in self._index(index_prefix(gate, since)):
+            if key >= index_prefix(gate, before):
+                break
+            found.append(parse_index_key(key))
+            if len(found) == limit:
+                break
+        return found
+
+    def first_due(self, gate: int) -> int | None:
+        """The earliest instant in the index of the gate."""
+        for key in self._index(index_prefix(gate, -(1 << 63))):
+            return parse_index_key(key)[0].instant if key[1] == gate else None
+        return None
+
+    def write(
+        self,
+        changed: Iterable[tuple[bytes, bytes | None]],
+        before: dict[bytes, bytes | None],
+        spent: Iterable[tuple[Deadline, bytes]],
+        offset: int | None,
+    ) -> None:
+        """Write rows (None deletes), their index entries and the changelog offset they stand at, in one write.
+
+        `before` holds the rows as they were; `spent` are index entries that came due and are to go.
+        """
+        batch = rocksdict.WriteBatch(raw_mode=True)
+        for deadline, key in spent:
+            batch.delete(index_key(deadline, key))
+        for key, row in changed:
+            if key != META:
+                was = set(_deadlines(before.get(key)))
+                now = set(_deadlines(row))
+                for deadline in was - now:
+                    batch.delete(index_key(deadline, key))
+                for deadline in now - was:
+                    batch.put(index_key(deadline, key), b"")
+            if row is None:
+                batch.delete(key)
+            else:
+                batch.put(key, row)
+        if offset is not None:
+            batch.put(Store.offset_key, b"%d" % offset)
+        self._db.write(batch)
+
+    def estimate(self) -> tuple[int, int]:
+        """(rows, bytes on disk), as RocksDB estimates them."""
+        return (
+            int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0),
+            int(self._db.property_int_value("rocksdb.total-sst-files-size") or 0),
+        )
+
+    def _index(self, start: bytes) -> Iterator[bytes]:
+        keys: Any = self._db.keys(from_key=start)
+        for key in keys:
+            if key[:1] != INDEX:
+                return
+            yield key
+
+
+def _deadlines(row: bytes | None) -> list[Deadline]:
+    return deadlines_of(row) if row else []
