@@ -9,17 +9,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from producers.draft import CURRENCIES, WORDS, Draft
-from producers.plan import Fault
+from producers.plan import Fault, Plan
 from producers.rejects import invalid, poison, unknown_schema
 from recon_stream.domain.event import SOURCES, Event, Status
 
 _BEYOND_WINDOW_MS = (15_000, 90_000)
 _LATE_MARGIN_MS = (1_500, 4_500)
+# large enough for a relative tolerance to be at least one minor unit
+_LARGE_MINOR = 5_000_000
+
+
+def tolerating_currencies(plan: Plan) -> list[str]:
+    """The currencies in which large amounts may differ a little."""
+    return [currency for currency in sorted(plan.tolerances) if plan.tolerated(currency, _LARGE_MINOR) > 0]
 
 
 def _wrong_amount(draft: Draft, event: Event) -> int:
     """An amount that differs by more than the tolerance: a fee, a wrong scale, a slip of the pen."""
-    amount, over = event.amount_minor, draft.plan.tolerance_minor.get(event.currency, 0) + 1
+    amount, over = event.amount_minor, draft.plan.tolerated(event.currency, event.amount_minor) + 1
     draw = draft.rng.random()
     if draw < 0.2 and amount * 99 > over:
         return amount * 100
@@ -78,7 +85,7 @@ def _amount(draft: Draft) -> None:
         _field(draft)
         return
     event = draft.events[0]
-    step = draft.plan.tolerance_minor.get(event.currency, 0) + draft.between(1, 500)
+    step = draft.plan.tolerated(event.currency, event.amount_minor) + draft.between(1, 500)
     draft.change(1, amount_minor=event.amount_minor + step)
     draft.change(2, amount_minor=event.amount_minor + 2 * step)
     draft.opens("AMOUNT_MISMATCH", None)
@@ -165,13 +172,12 @@ def _several(draft: Draft) -> None:
 
 def _tolerance(draft: Draft) -> None:
     """One amount differs by no more than the rules tolerate."""
-    tolerated = sorted(currency for currency, minor in draft.plan.tolerance_minor.items() if minor > 0)
+    tolerated = tolerating_currencies(draft.plan)
     currency = tolerated[draft.between(0, len(tolerated) - 1)]
     for source in SOURCES:
-        draft.change(source, currency=currency)
+        draft.change(source, currency=currency, amount_minor=_LARGE_MINOR)
     odd = draft.pick()
-    delta = draft.between(1, draft.plan.tolerance_minor[currency])
-    draft.change(odd, amount_minor=draft.events[odd].amount_minor + delta)
+    draft.change(odd, amount_minor=_LARGE_MINOR + draft.between(1, draft.plan.tolerated(currency, _LARGE_MINOR)))
     draft.within_tolerance = True
 
 

@@ -147,6 +147,18 @@ class Planned(NamedTuple):
     dead_letters: tuple[DeadLetterFamily, ...]
 
 
+class Tolerance(NamedTuple):
+    """What the rules tolerate between amounts of a currency; None does not count, of two the stricter holds."""
+
+    absolute_minor: int | None = None
+    relative_ppm: int | None = None
+
+    def minor(self, smallest: int) -> int:
+        """In minor units, where `smallest` is the smallest amount."""
+        relative = None if self.relative_ppm is None else smallest * self.relative_ppm // 1_000_000
+        return min((part for part in (self.absolute_minor, relative) if part is not None), default=0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """The times of the rules that the plan must respect or break, in milliseconds.
@@ -172,8 +184,8 @@ class Plan:
     """Parameters of a run. `base_ms` in epoch milliseconds is when transaction 0 begins; `first` is the number of the
     first transaction to send, `transactions` how many (None: for ever).
 
-    `paced` is False where records are sent in planned order as fast as possible. `tolerance_minor` is what the rules
-    tolerate, by currency: amounts that are meant to differ differ by more.
+    `paced` is False where records are sent in planned order as fast as possible. `tolerances` are those of the rules, by
+    currency, where there are any: amounts that are meant to differ differ by more.
     """
 
     seed: int
@@ -184,7 +196,7 @@ class Plan:
     paced: bool = True
     mix: Mapping[Fault, int] = field(default_factory=lambda: DEFAULT_MIX)
     timing: Timing = Timing()
-    tolerance_minor: Mapping[str, int] = field(default_factory=dict)
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.interval_us < 1:
@@ -195,7 +207,7 @@ class Plan:
             raise ConfigurationError("an endless feed needs a rate above 0")
         if not any(self.mix.values()) or min(self.mix.values()) < 0:
             raise ConfigurationError("mix: weights are zero or more, and one of them is above zero")
-        wrong = [currency for currency in self.tolerance_minor if not is_currency(currency)]
+        wrong = [currency for currency in self.tolerances if not is_currency(currency)]
         if wrong:
             raise ConfigurationError(f"tolerance: {', '.join(wrong)} is not in ISO 4217")
 
@@ -203,8 +215,13 @@ class Plan:
     def tag(self) -> str:
         """Part of every transaction id: plans that send different records never share an id."""
         mix = sorted((fault.value, weight) for fault, weight in self.mix.items())
-        parts = (self.seed, self.base_ms, self.interval_us, mix, self.timing, sorted(self.tolerance_minor.items()))
+        parts = (self.seed, self.base_ms, self.interval_us, mix, self.timing, sorted(self.tolerances.items()))
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:10]
+
+    def tolerated(self, currency: str, smallest: int) -> int:
+        """By how many minor units amounts in that currency may differ."""
+        tolerance = self.tolerances.get(currency)
+        return 0 if tolerance is None else tolerance.minor(smallest)
 
     def begin_ms(self, number: int) -> int:
         """When that transaction begins, in milliseconds since the base."""

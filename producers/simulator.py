@@ -9,7 +9,7 @@ from itertools import accumulate, count
 from random import Random
 
 from producers.draft import Draft
-from producers.faults import FAULTS
+from producers.faults import FAULTS, tolerating_currencies
 from producers.plan import Fault, Plan, Planned, Record
 
 # A period for the seeds of single transactions: plans of different seeds share none.
@@ -22,7 +22,7 @@ class Simulator:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         mix = {fault: weight for fault, weight in plan.mix.items() if weight > 0}
-        if not any(minor > 0 for minor in plan.tolerance_minor.values()):
+        if not tolerating_currencies(plan):
             # without a tolerance nothing can be within it
             mix.pop(Fault.TOLERANCE, None)
         self._faults = sorted(mix) or [Fault.CLEAN]

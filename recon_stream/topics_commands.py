@@ -83,7 +83,7 @@ def _show_topics(states: Sequence[TopicState], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
     else:
-        table = Table("topic", "what for", "partitions", "replicas", "state", title="Kafka topics")
+        table = _table("Kafka topics", "topic", "what for", "partitions", "replicas", "state")
         for state in states:
             well = "created" if state.created else "ok"
             table.add_row(
@@ -93,7 +93,7 @@ def _show_topics(states: Sequence[TopicState], as_json: bool) -> None:
                 _number(state.replication_factor),
                 _verdict(state.problems, well),
             )
-        Console().print(table)
+        _print(table, [(state.name, state.problems) for state in states])
     _exit(any(state.problems for state in states))
 
 
@@ -101,7 +101,7 @@ def _show_subjects(states: Sequence[SubjectState], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
     else:
-        table = Table("subject", "schema", "id", "version", "compatibility", "state", title="Schemas")
+        table = _table("Schemas", "subject", "schema", "id", "version", "compatibility", "state")
         for state in states:
             table.add_row(
                 state.subject,
@@ -111,7 +111,7 @@ def _show_subjects(states: Sequence[SubjectState], as_json: bool) -> None:
                 state.compatibility or "-",
                 _verdict(state.problems, "ok"),
             )
-        Console().print(table)
+        _print(table, [(state.subject, state.problems) for state in states])
     _exit(any(state.problems for state in states))
 
 
@@ -120,7 +120,24 @@ def _number(value: int | None) -> str:
 
 
 def _verdict(problems: tuple[str, ...], well: str) -> str:
-    return f"[red]{escape('; '.join(problems))}[/red]" if problems else f"[green]{well}[/green]"
+    return "[red]see below[/red]" if problems else f"[green]{well}[/green]"
+
+
+def _table(title: str, name: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    # a name is there to be copied: it is folded where it must be, never cut
+    table.add_column(name, overflow="fold", min_width=24)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def _print(table: Table, problems: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+    console = Console()
+    console.print(table)
+    for name, sentences in problems:
+        for sentence in sentences:
+            console.print(f"[red]{escape(name)}[/red] {escape(sentence)}", soft_wrap=True, highlight=False)
 
 
 def _exit(failed: bool) -> None:
