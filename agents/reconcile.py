@@ -6,9 +6,7 @@ The agent takes batches and hands them to the lane of their partition; all that 
 from __future__ import annotations
 
 import logging
-import os
 import socket
-from functools import cache
 from typing import cast
 
 from faust.streams import Stream
@@ -31,11 +29,6 @@ from recon_stream.transport.batch import BatchSchema, RecordBatch
 logger = logging.getLogger(__name__)
 
 events = worker.topic(*SOURCE_TOPICS, schema=BatchSchema())
-
-
-@cache
-def _worker_name() -> str:
-    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 class Matcher:
@@ -61,7 +54,9 @@ async def start_engine(registry: SchemaRegistry) -> Engine:
         await worker.sleep(pause)
         pause = min(pause * 2, 10.0)
     redis = connect(settings) if settings.redis_filter else None
-    duplicate_filter = DuplicateFilter(redis, _worker_name()) if redis is not None else None
+    # the same name after a restart: its own units of work that a crash left in flight are no zombie's
+    name = f"{socket.gethostname()}:{settings.state_dir.resolve()}:{settings.process_index}"
+    duplicate_filter = DuplicateFilter(redis, name) if redis is not None else None
     return Engine(worker, load_rules(settings), registry, duplicate_filter, schema_ids)
 
 

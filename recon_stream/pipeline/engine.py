@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, cast
 
 from faust.types import TP, EventT
+from prometheus_client import Counter
 
 from recon_stream.apps import ReconApp
 from recon_stream.avro import FRAME_BYTES, SchemaRegistry, frame
@@ -28,11 +30,18 @@ from tables.transactions import CHANGELOG
 
 logger = logging.getLogger(__name__)
 
-_KIND_OF_COUNT = {
-    "result": metrics.RESULTS,
-    "dead_letter": metrics.DEAD_LETTERS,
-    "deadline": metrics.DEADLINES_FIRED,
+_COUNTERS: dict[str, Callable[[str], Counter]] = {
+    "result": metrics.RESULTS.labels,
+    "dead_letter": metrics.DEAD_LETTERS.labels,
+    "deadline": metrics.DEADLINES_FIRED.labels,
+    "opened": lambda break_class: metrics.BREAKS.labels(break_class, "opened"),
+    "resolved": lambda break_class: metrics.BREAKS.labels(break_class, "resolved"),
+    "copy": lambda source: metrics.DUPLICATES.labels(source, "filter"),
+    "DUPLICATE": lambda source: metrics.DUPLICATES.labels(source, "state"),
+    "STALE": metrics.STALE.labels,
+    "REREAD": metrics.REREAD.labels,
 }
+"""What a unit counts -> the counter of a kind of it."""
 
 
 class Engine:
@@ -171,16 +180,9 @@ class Engine:
             if records[source]:
                 metrics.EVENTS.labels(source.name).inc(records[source])
         for (what, kind), number in unit.counts.items():
-            if what in _KIND_OF_COUNT:
-                _KIND_OF_COUNT[what].labels(kind).inc(number)
-            elif what in ("opened", "resolved"):
-                metrics.BREAKS.labels(kind, what).inc(number)
-            elif what == "duplicate" or kind == "DUPLICATE":
-                metrics.DUPLICATES.labels("filter" if what == "duplicate" else "state").inc(number)
-            elif kind == "REREAD":
-                metrics.REREAD.inc(number)
-            elif kind == "STALE":
-                metrics.STALE.inc(number)
+            counter = _COUNTERS.get(what)
+            if counter is not None:
+                counter(kind).inc(number)
 
     def measure(self) -> None:
         """Gauges of the state and the watermarks; every few seconds."""

@@ -215,7 +215,7 @@ class Lane:
     async def _ask_filter(self, arrived: list[Arrived]) -> tuple[list[Seen], list[bytes | None] | None]:
         if self._around.filter is None or not arrived:
             return [], None
-        epoch, number = self._meta.epoch, self._number
+        epoch, number = self._meta.epoch.hex(), self._number
         seen = [
             Seen(
                 record.txn_id,
@@ -243,7 +243,8 @@ class Lane:
 
     def _passed(self, watermarks: tuple[int, ...]) -> tuple[int, int, int, int]:
         core, gateway, mobile = map(max, watermarks, self._around.clock_passed(self._number))
-        return core, gateway, mobile, min(core, gateway, mobile)
+        # Cases expire by event time alone: while feeds are silent nothing grows, and a replay must not lose its cases.
+        return core, gateway, mobile, min(watermarks)
 
     def _is_anything_due(self, passed: tuple[int, ...]) -> bool:
         return any(self._due_from[gate] < passed[gate] for gate in GATES)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from recon_stream.domain.case import Case, Result
 from recon_stream.domain.deadlines import event_time
-from recon_stream.domain.event import SOURCE_TOPICS, Event
+from recon_stream.domain.event import SOURCE_TOPICS, SOURCES, Event
 from recon_stream.domain.facts import Deadline, DeadlineKind, Fact
 from recon_stream.domain.matching import Outcome, Record, decide, every_result, let_pass, reject
 from recon_stream.domain.rules import RulesBook
@@ -69,7 +69,7 @@ class Unit:
             self.watermarks[source] = time
         rules = self._book.current
         if seen is not None and is_copy(known, seen.mark):
-            self.counts["duplicate", "filter"] += 1
+            self.counts["copy", SOURCES[source].name] += 1
             self.settled.append((seen, False))
             return
         if behind > rules.retention_ms and self.rows[key] is None and key not in self._cases:
@@ -87,7 +87,7 @@ class Unit:
         if decision.result is not None:
             self._publish(decision.result, record.raw_key)
         outcome = decision.outcome
-        self.counts["outcome", outcome.value] += 1
+        self.counts[outcome.value, SOURCES[source].name] += 1
         if seen is not None:
             self.settled.append((seen, problem is None and _is_in_force(case, source, event, offset, outcome)))
 

@@ -1,7 +1,7 @@
 -- Before a unit of work: what is known of its events, and whose unit each of them is in.
--- ARGV[1]: msgpack array, flat: txn_id, source, event_id:revision, ... ; ARGV[2]: this worker; ARGV[3]: inflight TTL in seconds.
+-- ARGV[1]: JSON array, flat: txn_id, source, event_id:revision, ... ; ARGV[2]: this worker; ARGV[3]: inflight TTL in seconds.
 -- Answer: { number of events that another worker has in flight, what is known of the 1st event or false, of the 2nd, ... }
-local asked = cmsgpack.unpack(ARGV[1])
+local asked = cjson.decode(ARGV[1])
 local worker, ttl = ARGV[2], ARGV[3]
 local answer, foreign = {0}, 0
 for i = 1, #asked, 3 do

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import NamedTuple, TypeVar
 
-import ormsgpack
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -39,18 +39,25 @@ class Seen(NamedTuple):
     txn_id: str
     source: str
     event_revision: str
-    mark: bytes
-    """epoch (8 bytes), digest (16 bytes), coordinates topic:partition:offset."""
+    mark: str
+    """Epoch of the state (16 hex digits), digest (32 hex digits), coordinates topic:partition:offset."""
 
 
-def mark(epoch: bytes, payload: bytes, coordinates: str) -> bytes:
+_COORDINATES_START = 48
+
+
+def mark(epoch: str, payload: bytes, coordinates: str) -> str:
     """What is remembered of an event; `payload` is its content as our schema writes it."""
-    return epoch + blake2b(payload, digest_size=16).digest() + coordinates.encode()
+    return f"{epoch}{blake2b(payload, digest_size=16).hexdigest()}{coordinates}"
 
 
-def is_copy(known: bytes | None, mine: bytes) -> bool:
+def is_copy(known: bytes | None, mine: str) -> bool:
     """Whether `known` is the same content at other coordinates, durably processed in this life of the state."""
-    return known is not None and known[:24] == mine[:24] and known[24:] != mine[24:]
+    if known is None:
+        return False
+    theirs = known.decode()
+    at = _COORDINATES_START
+    return theirs[:at] == mine[:at] and theirs[at:] != mine[at:]
 
 
 class DuplicateFilter:
@@ -71,7 +78,7 @@ class DuplicateFilter:
             FILTER_FAIL_OPEN.inc()
             return None
         for part in _parts(events):
-            asked = ormsgpack.packb([field for event in part for field in event[:3]])
+            asked = orjson.dumps([field for event in part for field in event[:3]])
             try:
                 answer = await self._claim(args=[asked, self._worker, IN_FLIGHT_SECONDS])
             except (RedisError, OSError, TimeoutError) as error:
@@ -91,11 +98,11 @@ class DuplicateFilter:
         if self._is_resting():
             return
         for part in _parts(events):
-            told: list[str | int | bytes] = []
+            told: list[str] = []
             for event, accepted in part:
-                told += (event.txn_id, event.source, event.event_revision, event.mark if accepted else b"")
+                told += (event.txn_id, event.source, event.event_revision, event.mark if accepted else "")
             try:
-                await self._settle(args=[ormsgpack.packb(told), REMEMBERED_SECONDS, self._worker])
+                await self._settle(args=[orjson.dumps(told), REMEMBERED_SECONDS, self._worker])
             except (RedisError, OSError, TimeoutError) as error:
                 self._fail_open(error)
                 return

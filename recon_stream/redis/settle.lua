@@ -1,7 +1,7 @@
 -- After the acknowledgements: remember the events that were accepted, take the names out of flight.
--- ARGV[1]: msgpack array, flat: txn_id, source, event_id:revision, coordinates and digest (empty: not accepted), ...
+-- ARGV[1]: JSON array, flat: txn_id, source, event_id:revision, coordinates and digest (empty: not accepted), ...
 -- ARGV[2]: TTL of what is remembered, in seconds; ARGV[3]: this worker.
-local told = cmsgpack.unpack(ARGV[1])
+local told = cjson.decode(ARGV[1])
 for i = 1, #told, 4 do
   local tail = told[i] .. ':' .. told[i + 1]
   if told[i + 3] ~= '' then
