@@ -207,9 +207,15 @@ def _table(rows: Sequence[ServiceStatus]) -> Table:
             f"{row.memory / 2**20:.0f} MB" if row.memory else "-",
             _duration(row.uptime),
             row.version,
-            row.log,
+            _shortened(row.log),
         )
     return table
+
+
+def _shortened(path: str) -> str:
+    """Relative to the current folder, where it lies below."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _duration(seconds: float | None) -> str:

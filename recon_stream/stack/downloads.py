@@ -12,10 +12,10 @@ import shutil
 import tarfile
 import threading
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from recon_stream.stack.artifacts import Artifact
 from recon_stream.stack.files import ensure_space, exclusive, make_folder, raise_for_disk, read_json, write_private
@@ -23,6 +23,16 @@ from recon_stream.stack.files import ensure_space, exclusive, make_folder, raise
 PARALLEL = 6  # downloads at a time
 LOCK_WAIT = 900.0  # seconds another command may take to download what we need too
 CENTRAL = "https://repo1.maven.org/maven2"
+
+
+class Progress(Protocol):
+    """What a download tells; called from several threads."""
+
+    def downloading(self, total: int) -> None:
+        """So many bytes will be fetched."""
+
+    def received(self, count: int) -> None:
+        """So many more bytes are here; negative when an attempt failed and its bytes do not count."""
 
 
 class Cache:
@@ -34,43 +44,60 @@ class Cache:
         self._repository = root / "maven"
         self._manifest = root / "manifest.json"
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the cache for this process: two commands never write the same file."""
-        make_folder(self.root)
-        with exclusive(self.root / "lock", LOCK_WAIT):
-            yield
-
     def path(self, artifact: Artifact) -> Path:
         """Where the artifact lies once it is fetched."""
         group, name, _, _, version = artifact.parts
         return self._repository / group.replace(".", "/") / name / version / artifact.filename
+
+    def fetch(self, artifacts: Iterable[Artifact], progress: Progress, stop: threading.Event) -> None:
+        """Download what is missing, several files at a time, until `stop` is set.
+
+        Raises DownloadRefused, ChecksumMismatch, DiskFull, NotWritable, StackBusy; InterruptedError when stopped.
+        """
+        make_folder(self.root)
+        with exclusive(self.root / "lock", LOCK_WAIT, stop):
+            missing = self.missing(artifacts)
+            if missing:
+                size = sum(artifact.size for artifact in missing)
+                ensure_space(self.root, size)
+                progress.downloading(size)
+                self._download(missing, progress, stop)
 
     def missing(self, artifacts: Iterable[Artifact]) -> list[Artifact]:
         """Those that are not there, or are not what was pinned: these are removed."""
         manifest = read_json(self._manifest)
         return [artifact for artifact in artifacts if not self._intact(artifact, manifest)]
 
-    def fetch(self, artifacts: Iterable[Artifact], received: Callable[[int], None] = lambda _: None) -> None:
-        """Download several at a time; `received` is told of every chunk's bytes, from several threads.
+    def unpacked(self, artifact: Artifact, unpack: Callable[[Path, Path], None], under: Path | None = None) -> Path:
+        """The folder with the contents of a fetched archive; `unpack(archive, folder)` runs once.
 
-        A chunk of a failed attempt is taken back with a negative number. Raises DownloadRefused, ChecksumMismatch,
-        DiskFull, NotWritable.
+        `under` is a place other than the cache, for a server whose user may not enter the cache.
         """
-        wanted = list(artifacts)
-        if not wanted:
-            return
+        folder = (under or self.root) / "unpacked" / f"{artifact.parts[1]}-{artifact.parts[4]}-{artifact.sha256[:12]}"
+        if folder.is_dir():
+            return folder
+        ensure_space(folder.parent, artifact.size * 4)
+        make_folder(folder.parent)
+        half = folder.with_name(folder.name + ".part")
+        with exclusive(folder.parent / "lock", LOCK_WAIT, threading.Event()):
+            if folder.is_dir():
+                return folder
+            shutil.rmtree(half, ignore_errors=True)
+            make_folder(half)
+            try:
+                unpack(self.path(artifact), half)
+                half.rename(folder)
+            except OSError as error:
+                raise_for_disk(error, folder)
+                raise
+            finally:
+                shutil.rmtree(half, ignore_errors=True)
+        return folder
+
+    def _download(self, wanted: list[Artifact], progress: Progress, stop: threading.Event) -> None:
         from recon_stream.stack import maven  # jgo takes half a second to import and is needed once
 
-        ensure_space(self.root, sum(artifact.size for artifact in wanted))
-        stop = threading.Event()
-
-        def received_unless_stopped(count: int) -> None:
-            if stop.is_set():
-                raise InterruptedError("another download failed")
-            received(count)
-
-        resolver = maven.CheckedResolver({artifact.filename: artifact for artifact in wanted}, received_unless_stopped)
+        resolver = maven.CheckedResolver({artifact.filename: artifact for artifact in wanted}, progress, stop)
         context = maven.context(self._repository, self.remote, resolver)
         with ThreadPoolExecutor(PARALLEL, thread_name_prefix="download") as pool:
             jobs = {pool.submit(maven.resolve, context, artifact): artifact for artifact in wanted}
@@ -82,28 +109,6 @@ class Cache:
                 stop.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-
-    def unpacked(self, artifact: Artifact, unpack: Callable[[Path, Path], None], under: Path | None = None) -> Path:
-        """The folder with the contents of a fetched archive; `unpack(archive, folder)` runs once.
-
-        `under` is a place other than the cache, for a server whose user may not enter the cache.
-        """
-        folder = (under or self.root) / "unpacked" / f"{artifact.parts[1]}-{artifact.parts[4]}-{artifact.sha256[:12]}"
-        if folder.is_dir():
-            return folder
-        ensure_space(folder.parent, artifact.size * 4)
-        half = folder.with_name(folder.name + ".part")
-        shutil.rmtree(half, ignore_errors=True)
-        make_folder(half)
-        try:
-            unpack(self.path(artifact), half)
-            half.rename(folder)
-        except OSError as error:
-            raise_for_disk(error, folder)
-            raise
-        finally:
-            shutil.rmtree(half, ignore_errors=True)
-        return folder
 
     def _intact(self, artifact: Artifact, manifest: dict[str, list[object]]) -> bool:
         path = self.path(artifact)

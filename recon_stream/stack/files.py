@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,24 +47,31 @@ def ensure_space(path: Path, needed: int) -> None:
         raise DiskFull(f"{place} has {free >> 20} MB free, {(needed + SPARE) >> 20} MB are needed")
 
 
-@contextmanager
-def exclusive(path: Path, wait: float) -> Iterator[None]:
-    """Hold a lock file; the kernel frees it when its holder dies. Raises StackBusy after `wait` seconds."""
-    deadline = time.monotonic() + wait
+def try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock file until it is closed, by the kernel if its holder dies; None: another has it."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise_for_disk(error, path)
         raise
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise StackBusy(f"{path} is held by another command for more than {wait:.0f} s") from None
-                time.sleep(0.1)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextmanager
+def exclusive(path: Path, wait: float, stop: threading.Event) -> Iterator[None]:
+    """Hold a lock file; raises StackBusy after `wait` seconds, InterruptedError when `stop` is set meanwhile."""
+    deadline = time.monotonic() + wait
+    while (descriptor := try_lock(path)) is None:
+        if time.monotonic() > deadline:
+            raise StackBusy(f"{path} is held by another command for more than {wait:.0f} s")
+        if stop.wait(0.1):
+            raise InterruptedError(f"gave up waiting for {path}")
+    try:
         yield
     finally:
         os.close(descriptor)

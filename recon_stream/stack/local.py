@@ -11,9 +11,11 @@ ever stopped.
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -21,11 +23,9 @@ from typing import Protocol
 import psutil
 
 from recon_stream.settings import Settings
-from recon_stream.stack import process, state
-from recon_stream.stack.artifacts import Artifact
-from recon_stream.stack.downloads import Cache
-from recon_stream.stack.errors import PortTaken, StartFailed
-from recon_stream.stack.files import ensure_space, exclusive
+from recon_stream.stack import downloads, process, state
+from recon_stream.stack.errors import PortTaken, StackBusy, StartFailed
+from recon_stream.stack.files import ensure_space, try_lock
 from recon_stream.stack.ports import holder, is_free
 from recon_stream.stack.service import Context, Service
 from recon_stream.stack.services import SERVICES
@@ -37,14 +37,8 @@ PROBE_PAUSE = 0.1
 DATA_SPACE = 512 << 20  # bytes that must be free to start
 
 
-class Progress(Protocol):
-    """What `up` tells while it works; called from several threads."""
-
-    def downloading(self, total: int) -> None:
-        """So many bytes will be fetched."""
-
-    def received(self, count: int) -> None:
-        """So many more bytes are here; negative when an attempt failed and its bytes do not count."""
+class Progress(downloads.Progress, Protocol):
+    """What `up` tells while it works; the downloads do so from several threads."""
 
     def service(self, service: Service, step: str) -> None:
         """A service is at a step: unpacking, preparing, starting, healthy, already up, stopping, stopped."""
@@ -85,7 +79,7 @@ async def up(settings: Settings, progress: Progress | None = None) -> list[Servi
     progress = progress or Silent()
     folders = Folders.of(settings)
     folders.make()
-    with _locked(folders):
+    async with _locked(folders):
         running = {service.name for service in SERVICES if process.running(folders.record(service.name))}
         absent = [service for service in SERVICES if service.name not in running]
         known = state.load(folders)
@@ -93,10 +87,10 @@ async def up(settings: Settings, progress: Progress | None = None) -> list[Servi
             ensure_space(folders.root, DATA_SPACE)
             held = {port for service in SERVICES if service.name in running for port in service.ports}
             known = state.prepare(folders, settings, held)
-        context = Context(folders, known, Cache(folders.cache))
+        context = Context(folders, known, downloads.Cache(folders.cache))
         if absent:
             _check_ports(absent, context)
-            _download(absent, context, progress)
+            await _fetch(absent, context.cache, progress)
         healthy = {service.name: asyncio.Event() for service in SERVICES}
         jobs = [asyncio.create_task(_bring_up(service, context, healthy, progress)) for service in SERVICES]
         try:
@@ -108,13 +102,21 @@ async def up(settings: Settings, progress: Progress | None = None) -> list[Servi
     return await status(settings)
 
 
+async def download(settings: Settings, progress: Progress | None = None) -> None:
+    """Fetch all archives that are not in the cache yet, as `up` does; for those who want to start without a network later.
+
+    Raises DownloadRefused, ChecksumMismatch, DiskFull, NotWritable.
+    """
+    await _fetch(SERVICES, downloads.Cache(Folders.of(settings).cache), progress or Silent())
+
+
 async def down(settings: Settings, progress: Progress | None = None) -> list[str]:
     """Stop what `up` started, those that need others first; returns the names of what ran. Raises StopFailed."""
     progress = progress or Silent()
     folders = Folders.of(settings)
     if not folders.root.is_dir():
         return []
-    with _locked(folders):
+    async with _locked(folders):
         return await _stop_all(folders, progress)
 
 
@@ -123,7 +125,7 @@ async def reset(settings: Settings, progress: Progress | None = None) -> None:
     folders = Folders.of(settings)
     if not folders.root.is_dir():
         return
-    with _locked(folders):
+    async with _locked(folders):
         await _stop_all(folders, progress or Silent())
         await asyncio.to_thread(folders.remove_data, tuple(service.name for service in SERVICES))
 
@@ -132,7 +134,7 @@ async def status(settings: Settings) -> list[ServiceStatus]:
     """Every service as it is now; asks each for its health."""
     folders = Folders.of(settings)
     known = state.load(folders)
-    context = Context(folders, known, Cache(folders.cache)) if known else None
+    context = Context(folders, known, downloads.Cache(folders.cache)) if known else None
     return list(await asyncio.gather(*(_status(service, folders, context) for service in SERVICES)))
 
 
@@ -177,17 +179,14 @@ def _variable(name: str) -> str:
     return f"RECON_{PORT_SETTINGS[name].upper()}"
 
 
-def _download(absent: list[Service], context: Context, progress: Progress) -> None:
-    wanted: list[Artifact] = [artifact for service in absent for artifact in service.artifacts()]
-    cache = context.cache
-    with cache.locked():
-        missing = cache.missing(wanted)
-        if missing:
-            progress.downloading(sum(artifact.size for artifact in missing))
-            cache.fetch(missing, progress.received)
-        for service in absent:
-            progress.service(service, "unpacking")
-            service.unpack(context)
+async def _fetch(services: Sequence[Service], cache: downloads.Cache, progress: Progress) -> None:
+    """Download in a thread of its own, which ends when this task is cancelled."""
+    wanted = [artifact for service in services for artifact in service.artifacts()]
+    stop = threading.Event()
+    try:
+        await asyncio.to_thread(cache.fetch, wanted, progress, stop)
+    finally:
+        stop.set()
 
 
 async def _bring_up(service: Service, context: Context, healthy: dict[str, asyncio.Event], progress: Progress) -> None:
@@ -196,6 +195,8 @@ async def _bring_up(service: Service, context: Context, healthy: dict[str, async
     record, log_file = folders.record(service.name), folders.log(service.name)
     already = process.running(record) is not None
     if not already:
+        progress.service(service, "unpacking")
+        await asyncio.to_thread(service.unpack, context)
         progress.service(service, "preparing")
         command = await asyncio.to_thread(service.prepare, context)
         for name in service.needs:
@@ -255,10 +256,19 @@ async def _stop_all(folders: Folders, progress: Progress) -> list[str]:
     return stopped
 
 
-@contextmanager
-def _locked(folders: Folders) -> Iterator[None]:
-    with exclusive(folders.root / "stack.lock", LOCK_WAIT):
+@asynccontextmanager
+async def _locked(folders: Folders) -> AsyncIterator[None]:
+    """One up, down or reset of a state folder at a time."""
+    deadline = time.monotonic() + LOCK_WAIT
+    path = folders.root / "stack.lock"
+    while (descriptor := try_lock(path)) is None:
+        if time.monotonic() > deadline:
+            raise StackBusy(f"{path} is held by another command for more than {LOCK_WAIT:.0f} s")
+        await asyncio.sleep(0.1)
+    try:
         yield
+    finally:
+        os.close(descriptor)
 
 
 def log_file(settings: Settings, service: str) -> Path:

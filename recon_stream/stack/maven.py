@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jgo.maven import Artifact as MavenArtifact
@@ -12,26 +12,28 @@ from jgo.maven import MavenContext, PythonResolver
 from jgo.util import http
 
 from recon_stream.stack.artifacts import Artifact
+from recon_stream.stack.downloads import Progress
 from recon_stream.stack.errors import ChecksumMismatch, DownloadRefused
 from recon_stream.stack.files import make_folder, raise_for_disk
 
-CENTRAL = "https://repo1.maven.org/maven2"
 TIMEOUT = 60  # seconds without a byte
 ATTEMPTS = 3
-PAUSE = 1.0  # seconds before the second attempt, doubled for the third
+PAUSE = 1.0  # seconds before the second attempt; twice that before the third
+FINAL_STATUS = (401, 403, 404, 407)  # another attempt would be answered the same
 CHUNK = 1 << 18  # bytes
 
 
 class CheckedResolver(PythonResolver):
-    """Downloads pinned artifacts; `received(bytes)` is told of every chunk."""
+    """Downloads pinned artifacts, by file name, until `stop` is set."""
 
-    def __init__(self, pins: Mapping[str, Artifact], received: Callable[[int], None]) -> None:
+    def __init__(self, pins: Mapping[str, Artifact], progress: Progress, stop: threading.Event) -> None:
         super().__init__()
         self.pins = pins
-        self.received = received
+        self.progress = progress
+        self.stop = stop
 
     def download(self, artifact: MavenArtifact) -> Path:
-        """Fetch one file; raises DownloadRefused, ChecksumMismatch, DiskFull, NotWritable."""
+        """Fetch one file; raises DownloadRefused, ChecksumMismatch, DiskFull, NotWritable, InterruptedError."""
         target = artifact.cached_path
         assert target is not None
         pin = self.pins[artifact.filename]
@@ -49,32 +51,46 @@ class CheckedResolver(PythonResolver):
         return target
 
     def _received_into(self, half: Path, url: str, size: int) -> str:
-        for attempt in range(1, ATTEMPTS + 1):
-            got = 0
+        """The SHA-256 of what came; several attempts."""
+        reason = ""
+        for attempt in range(ATTEMPTS):
+            if self.stop.wait(PAUSE * attempt):
+                raise InterruptedError(f"{url}: stopped")
             try:
                 response = http.get(url, stream=True, timeout=TIMEOUT)
                 if response.status_code == 200:
-                    digest = hashlib.sha256()
-                    with half.open("wb") as file:
-                        for chunk in response.iter_content(CHUNK):
-                            got += len(chunk)
-                            if got > size:
-                                raise ChecksumMismatch(f"{url} is larger than the {size} bytes expected")
-                            file.write(chunk)
-                            digest.update(chunk)
-                            self.received(len(chunk))
-                    return digest.hexdigest()
-                reason = f"HTTP status {response.status_code}"
+                    return self._stream(response.iter_content(CHUNK), half, url, size)
                 response.close()
-                if response.status_code in (401, 403, 404, 407):
+                reason = f"HTTP status {response.status_code}"
+                if response.status_code in FINAL_STATUS:
                     break
-            except OSError as error:  # requests' errors are OSErrors too
+            except InterruptedError:
+                raise
+            except OSError as error:  # the errors of requests are OSErrors too
                 raise_for_disk(error, half)
                 reason = str(error)
-            self.received(-got)
-            if attempt < ATTEMPTS:
-                time.sleep(PAUSE * 2 ** (attempt - 1))
         raise DownloadRefused(f"Could not download {url}: {reason}")
+
+    def _stream(self, chunks: Iterator[bytes], half: Path, url: str, size: int) -> str:
+        digest, received = hashlib.sha256(), 0
+        try:
+            with half.open("wb") as file:
+                for chunk in chunks:
+                    received += len(chunk)
+                    self.progress.received(len(chunk))
+                    self._go_on(url, received, size)
+                    file.write(chunk)
+                    digest.update(chunk)
+        except BaseException:
+            self.progress.received(-received)
+            raise
+        return digest.hexdigest()
+
+    def _go_on(self, url: str, received: int, size: int) -> None:
+        if self.stop.is_set():
+            raise InterruptedError(f"{url}: stopped")
+        if received > size:
+            raise ChecksumMismatch(f"{url} is larger than the {size} bytes expected")
 
 
 def context(root: Path, remote: str, resolver: PythonResolver) -> MavenContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from importlib import resources
@@ -26,6 +27,9 @@ INIT_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5
 ROLES = ("recon_owner", "recon_sink", "recon_reader", "registry")
 ENV = {"LANG": "C.UTF-8", "TZ": "UTC"}
+
+# PostgreSQL's own locale, the same on every operating system
+LOCALE = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
 
 # TCP alone: a socket file would have to fit into 107 characters with its folder
 SETTINGS = {
@@ -87,40 +91,38 @@ class Postgres(Service):
 
     async def configure(self, context: Context) -> None:
         """Roles and databases; the tables and their grants are made by the migrations."""
-        state = context.state
-        async with await _connect(state, "postgres") as connection:
-            for role in ROLES:
-                await connection.execute("SELECT set_config(%s, %s, false)", (f"recon.{role}", state.passwords[role]))
-            await connection.execute(_statements("roles.sql"))
-            for name, owner in (("recon", "recon_owner"), ("registry", "registry")):
-                found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
-                if await found.fetchone() is None:
-                    names = (sql.Identifier(name), sql.Identifier(owner))
-                    await connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
-        await grant_database(state, "recon")
+        try:
+            await _create_roles(context.state)
+            await grant_database(context.state, "recon")
+        except psycopg.Error as error:
+            log_file = context.folders.log(self.name)
+            raise StartFailed(f"PostgreSQL's roles and databases could not be made: {error}; log {log_file}") from error
 
     def _programs(self, context: Context) -> Path:
         (archive,) = self.artifacts()
         return context.cache.unpacked(archive, unpack_postgres, context.folders.postgres_programs) / "bin"
 
     def _initialise(self, context: Context, programs: Path, data: Path) -> None:
+        """Make the cluster beside its place and move it there whole: an interrupted attempt is thrown away."""
         make_folder(data.parent, 0o711)
-        make_folder(data, 0o700)
-        password = data.with_name("postgres.password")
+        half, password = data.with_name("postgres.part"), data.with_name("postgres.password")
+        if half.exists():
+            shutil.rmtree(half)
+        make_folder(half, 0o700)
         write_private(password, context.state.passwords["postgres"])
         user = context.folders.user
         if user is not None:
-            os.chown(data, *user)
+            os.chown(half, *user)
             os.chown(password, *user)
-        command = [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "scram-sha-256"]
-        command += [f"--pwfile={password}", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8", "--data-checksums"]
+        command = [str(programs / "initdb"), "-D", str(half), "-U", "postgres", "-A", "scram-sha-256"]
+        command += [f"--pwfile={password}", "--no-sync", "--data-checksums", *LOCALE]
         log_file = context.folders.log(self.name)
         with log_file.open("ab") as log:
             try:
                 subprocess.run(
                     command,
                     env=ENV,
-                    cwd=data,
+                    cwd=half,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -130,10 +132,23 @@ class Postgres(Service):
                     group=None if user is None else user[1],
                     extra_groups=None if user is None else [],
                 )
+                half.rename(data)
             except (OSError, subprocess.SubprocessError) as error:
                 raise StartFailed(f"PostgreSQL's data could not be initialised: {error}; log {log_file}") from error
             finally:
                 password.unlink()
+
+
+async def _create_roles(state: State) -> None:
+    async with await _connect(state, "postgres") as connection:
+        for role in ROLES:
+            await connection.execute("SELECT set_config(%s, %s, false)", (f"recon.{role}", state.passwords[role]))
+        await connection.execute(_statements("roles.sql"))
+        for name, owner in (("recon", "recon_owner"), ("registry", "registry")):
+            found = await connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,))
+            if await found.fetchone() is None:
+                names = (sql.Identifier(name), sql.Identifier(owner))
+                await connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
 
 
 async def grant_database(state: State, database: str) -> None:
