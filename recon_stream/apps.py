@@ -25,6 +25,8 @@ PRODUCER_BATCH_BYTES = 900_000  # below the brokers' default max.message.bytes o
 class ReconApp(faust.App):
     """A role: Faust's application with our settings, the batch transport, and what operations ask of a process."""
 
+    mundane_level = "debug"
+
     def __init__(self, role: str, settings: Settings, **options: Any) -> None:
         self.role = role
         self.settings = settings

@@ -7,6 +7,9 @@ import sys
 
 import click
 
+from recon_stream.errors import ConfigurationError
+from recon_stream.settings import Settings
+
 _ABOUT = {
     "worker": "Reconcile: read the three feeds, decide, publish verdicts and mismatches.",
     "sink": "Write raw events, results, breaks and dead letters to PostgreSQL.",
@@ -56,7 +59,17 @@ def _run(role: str, processes: int | None, index: int | None, supervised: bool) 
     from recon_stream import apps
     from recon_stream.process.runner import run
 
-    return run({"worker": apps.worker, "sink": apps.sink, "web": apps.web}[role], supervised=supervised)
+    app = {"worker": apps.worker, "sink": apps.sink, "web": apps.web}[role]
+    return run(app, supervised=supervised, check=None if role == "web" else _topics_are_there)
+
+
+async def _topics_are_there(settings: Settings) -> None:
+    """A send to a topic that does not exist waits for ever, so this is asked before."""
+    from recon_stream.topics import check_topics
+
+    problems = [f"{topic.name}: {problem}" for topic in await check_topics(settings) for problem in topic.problems]
+    if problems:
+        raise ConfigurationError("; ".join(problems) + "; run `recon-stream topics create`")
 
 
 worker = _command("worker")

@@ -12,6 +12,7 @@ import platform
 import signal
 import sys
 import threading
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import mode.loop
@@ -19,24 +20,28 @@ from aiokafka.errors import KafkaError
 
 from recon_stream import __version__
 from recon_stream.apps import ReconApp
-from recon_stream.errors import ConfigurationError, ReconError
+from recon_stream.errors import ConfigurationError, ReconError, TransientFailure
 from recon_stream.metrics.catalogue import BUILD, RESTARTS
 from recon_stream.process import exits
 from recon_stream.process.logs import set_up_logging
 from recon_stream.process.operations import Operations
 from recon_stream.process.state import lock_folder
 from recon_stream.process.watchdog import Watchdog
+from recon_stream.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Check = Callable[[Settings], Awaitable[None]]
 
 CRASH_STOP_TIMEOUT = 5.0
 GC_THRESHOLDS = (50_000, 20, 20)
 
 
-def run(app: ReconApp, *, supervised: bool = False) -> int:
+def run(app: ReconApp, *, supervised: bool = False, check: Check | None = None) -> int:
     """Run the application until SIGTERM, SIGINT or a crash; returns the exit code of the process.
 
     `supervised`: standard input is a pipe from the parent, and its end means that the parent is gone.
+    `check` is awaited before the application starts and raises where it must not.
     Raises ConfigurationError where the process must not start.
     """
     mode.loop.use("uvloop")
@@ -48,14 +53,14 @@ def run(app: ReconApp, *, supervised: bool = False) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     try:
-        return loop.run_until_complete(_live(app, supervised))
+        return loop.run_until_complete(_live(app, supervised, check))
     finally:
         _cancel_all(loop)
         loop.close()
         lock.close()
 
 
-async def _live(app: ReconApp, supervised: bool) -> int:
+async def _live(app: ReconApp, supervised: bool, check: Check | None) -> int:
     stop = asyncio.Event()
     _listen_for_the_end(stop, supervised)
     app.in_worker = True
@@ -68,10 +73,15 @@ async def _live(app: ReconApp, supervised: bool) -> int:
     operations = Operations(app, watchdog.stalled)
     await operations.start()
     try:
+        if check is not None:
+            await check(app.settings)
         watchdog.start()
         code = await _until_the_end(app, stop)
         await watchdog.stop()
         return await _stopped(app, code)
+    except TransientFailure as error:
+        logger.critical("%s", error)
+        return exits.CRASHED
     finally:
         await watchdog.stop()
         await operations.stop()

@@ -45,6 +45,7 @@ class Limits:
 class Consumer(faust_driver.Consumer):
     """Reads batches, bounds what is in flight, commits only what is marked done, in the order in which it was read."""
 
+    mundane_level = "debug"
     _thread: ConsumerThread
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -257,6 +258,8 @@ class Consumer(faust_driver.Consumer):
 
 class Producer(faust_driver.Producer):
     """Waits for all replicas, never writes twice on its own retry."""
+
+    mundane_level = "debug"
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}

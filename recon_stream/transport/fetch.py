@@ -47,6 +47,7 @@ class EndOffsets(NamedTuple):
 class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, fetching raw records with a bound for each partition."""
 
+    mundane_level = "debug"
     consumer: Consumer
 
     def _create_worker_consumer(self, transport: faust_driver.Transport) -> AIOKafkaConsumer:

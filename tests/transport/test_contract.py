@@ -1,0 +1,116 @@
+"""The private names of faust, mode and aiokafka that the transport stands on: an upgrade that moves one fails here."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import aiokafka
+import faust
+import pytest
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
+from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
+from aiokafka.producer.message_accumulator import BatchBuilder
+from faust.app.base import App, BootStrategy
+from faust.tables.manager import TableManager
+from faust.tables.recovery import Recovery
+from faust.transport import consumer as base
+from faust.transport.drivers import aiokafka as driver
+from faust.types.tuples import ConsumerMessage
+from mode.services import Service
+from mode.threads import QueueServiceThread
+
+
+def test_the_pinned_versions_are_installed():
+    """setup.cfg pins them: these are the versions whose insides were read."""
+    assert version("faust-streaming") == "0.15.3"
+    assert version("mode-streaming") == "0.7.1"
+    assert version("aiokafka").startswith("0.14.")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (driver.AIOKafkaConsumerThread, "_create_worker_consumer", ["self", "transport"]),
+        (driver.AIOKafkaConsumerThread, "getmany", ["self", "active_partitions", "timeout"]),
+        (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
+        (QueueServiceThread, "call_thread", ["self", "fun", "args", "kwargs"]),
+        (driver.Consumer, "_new_consumer_thread", ["self"]),
+        (driver.Consumer, "_to_message", ["self", "tp", "record"]),
+        (base.Consumer, "getmany", ["self", "timeout"]),
+        (base.Consumer, "ack", ["self", "message"]),
+        (base.Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
+        (base.Consumer, "_new_offset", ["self", "tp"]),
+        (base.Consumer, "_should_commit", ["self", "tp", "offset"]),
+        (base.Consumer, "_filter_tps_with_pending_acks", ["self", "topics"]),
+        (base.ThreadDelegateConsumer, "_commit", ["self", "offsets"]),
+        (base.Consumer, "_get_active_partitions", ["self"]),
+        (base.Consumer, "_is_changelog_tp", ["self", "tp"]),
+        (base.Consumer, "on_partitions_revoked", ["self", "revoked"]),
+        (base.Consumer, "resume_partitions", ["self", "tps"]),
+        (base.Consumer, "resume_flow", ["self"]),
+        (base.Consumer, "perform_seek", ["self"]),
+        (driver.Consumer, "verify_event_path", ["self", "now", "tp"]),
+        (driver.Producer, "_settings_extra", ["self"]),
+        (driver.Producer, "_ensure_producer", ["self"]),
+        (FetchResult, "getall", ["self", "max_records"]),
+        (FetchResult, "has_more", ["self"]),
+        (Fetcher, "_create_fetch_waiter", ["self"]),
+        (Fetcher, "_notify", ["self", "future"]),
+        (PartitionRecords, "_consumer_record", ["self", "tp", "record"]),
+        (SubscriptionState, "fetch_context", ["self"]),
+        (aiokafka.AIOKafkaProducer, "create_batch", ["self"]),
+        (aiokafka.AIOKafkaProducer, "send_batch", ["self", "batch", "topic", "partition"]),
+        (BatchBuilder, "append", ["self", "timestamp", "key", "value", "headers"]),
+        (App, "discover", ["self", "extra_modules", "categories", "ignore"]),
+        (App, "worker_init_post_autodiscover", ["self"]),
+        (Recovery, "on_recovery_completed", ["self", "generation_id"]),
+    ],
+)
+def test_a_method_that_we_override_or_call_is_as_it_was(owner, name, parameters):
+    """Same name, same parameters."""
+    assert list(inspect.signature(getattr(owner, name)).parameters) == parameters
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (base.Consumer.__init__, "self._unacked_messages = WeakSet()"),
+        (base.Consumer.__init__, "self._waiting_for_ack = None"),
+        (base.Consumer.__init__, "self.can_resume_flow = Event()"),
+        (base.Consumer._commit_tps, "self._filter_committable_offsets(tps)"),
+        (base.Consumer.wait_empty, "self._unacked_messages"),
+        (driver.AIOKafkaConsumerThread._create_worker_consumer, "fetch_max_wait_ms=1500"),
+        (aiokafka.AIOKafkaConsumer.__init__, "self._fetch_max_wait_ms = fetch_max_wait_ms"),
+        (aiokafka.AIOKafkaConsumer.start, "fetch_max_wait_ms=self._fetch_max_wait_ms"),
+        (Fetcher.__init__, "self._records = collections.OrderedDict()"),
+        (Fetcher.__init__, "self._wait_consume_future"),
+        (PartitionRecords._unpack_records, "self._consumer_record(tp, record)"),
+    ],
+)
+def test_what_is_set_and_asked_inside_is_still_there(function, text):
+    """Attributes that no signature shows."""
+    assert text in inspect.getsource(function)
+
+
+def test_streams_are_resumed_before_the_seek_and_the_flow_after_it():
+    """The order for which source partitions are held back; should it be mended upstream, the hold can go."""
+    for function in (Recovery.on_recovery_completed, Recovery._resume_streams):
+        source = inspect.getsource(function)
+        resume, seek = source.index("consumer.resume_partitions("), source.index("consumer.perform_seek()")
+        clear, flow = source.index("flow_control.resume()"), source.index("consumer.resume_flow()")
+        assert resume < seek < clear < flow
+
+
+def test_other_names_that_are_read():
+    """Attributes of instances and classes."""
+    assert isinstance(inspect.getattr_static(TopicPartitionState, "position"), property)
+    assert isinstance(inspect.getattr_static(TopicPartitionState, "has_valid_position"), property)
+    assert isinstance(inspect.getattr_static(SubscriptionState, "reassignment_in_progress"), property)
+    assert "active_offsets" in Recovery.__annotations__
+    assert "completed" in Recovery.__annotations__
+    assert isinstance(inspect.getattr_static(TableManager, "recovery"), property) or hasattr(TableManager, "recovery")
+    assert "generation_id" in inspect.signature(ConsumerMessage.__init__).parameters
+    assert isinstance(inspect.getattr_static(Service, "should_stop"), property)
+    assert BootStrategy.enable_kafka is True
+    assert faust.App.producer_only is False
