@@ -60,6 +60,7 @@ def poison(draft: Draft) -> None:
     event = _event_of_no_case(draft, source)
     if draft.chance(0.2):
         # a null key and an empty one go to the partition of the empty key
+        at = max(at, draft.send_ms[source])
         draft.extra.append(Record(at, source, _BAD_KEYS[draft.between(0, len(_BAD_KEYS) - 1)], event))
         draft.dead_letters.append(DeadLetterFamily.BAD_KEY)
         return
