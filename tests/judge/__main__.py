@@ -22,7 +22,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--settle", type=float, default=10, help="seconds that a passed deadline may be on its way")
     parser.add_argument("--held", nargs="*", choices=SOURCES, default=[], help="sources that may be stalled")
     parser.add_argument(
-        "--live-slack", type=float, help="producers send within so many seconds of the timestamp: prove premature breaks"
+        "--live-slack",
+        type=float,
+        help="producers send within so many seconds of the timestamp: prove premature breaks",
     )
     parser.add_argument("--may-be-empty", nargs="*", choices=EXAMINED, default=[], help="counts that may be zero")
     parser.add_argument("--json", action="store_true", help="the report as JSON")

@@ -205,17 +205,14 @@ def field_breaks(legs: Sequence[Leg], passed: frozenset[str], rules: Rules) -> l
         ("DIRECTION_MISMATCH", "direction"),
         ("ACCOUNT_MISMATCH", "account"),
     ):
-        if len({getattr(leg, field) for leg in legs}) > 1:
-            said = evidence(
-                legs, lambda x, f=field: getattr(x, f), lambda a, b, f=field: getattr(a, f) == getattr(b, f)
-            )
+        said = _exact_evidence(legs, field)
+        if said is not None:
             found.append((cls, "", field, said))
     subtype = status_subtype(legs, passed)
     if subtype is not None:
         found.append(("STATUS_MISMATCH", subtype, "status", status_evidence(legs, subtype)))
-    referring = [leg for leg in legs if leg.reference is not None]
-    if len({leg.reference for leg in referring}) > 1:
-        said = evidence(referring, lambda x: x.reference, lambda a, b: a.reference == b.reference)
+    said = _exact_evidence([leg for leg in legs if leg.reference is not None], "reference")
+    if said is not None:
         found.append(("REFERENCE_MISMATCH", "", "reference", said))
     if spread([leg.occurred_at for leg in legs]) > rules.window_ms:
         said = evidence(
@@ -225,6 +222,13 @@ def field_breaks(legs: Sequence[Leg], passed: frozenset[str], rules: Rules) -> l
     return found
 
 
+def _exact_evidence(legs: Sequence[Leg], field: str) -> Evidence | None:
+    """None where all agree."""
+    if len({getattr(leg, field) for leg in legs}) < 2:
+        return None
+    return evidence(legs, lambda leg: getattr(leg, field), lambda a, b: bool(getattr(a, field) == getattr(b, field)))
+
+
 def open_breaks(txn_id: str, views: Mapping[str, SourceView], passed: frozenset[str], rules: Rules) -> list[Break]:
     """All whose condition holds are open, in order of precedence, then of sources."""
     legs = [views[s].leg for s in SOURCES if views[s].leg is not None]
@@ -232,9 +236,9 @@ def open_breaks(txn_id: str, views: Mapping[str, SourceView], passed: frozenset[
     exposure, currency = (there[0].amount_minor, there[0].currency) if there else (None, None)
     found = []
     for source in SOURCES:
-        said = views[source]
-        missing = bool(there) and said.leg is None and not said.any_rejected and MISSING + source in passed
-        holds = (said.invalid, said.conflict, said.surplus, missing)
+        its = views[source]
+        missing = bool(there) and its.leg is None and not its.any_rejected and MISSING + source in passed
+        holds = (its.invalid, its.conflict, its.surplus, missing)
         for cls, true in zip(OF_ONE_SOURCE, holds, strict=True):
             if true:
                 level = severity(cls, "", exposure, currency, rules)

@@ -9,7 +9,8 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from .records import Record, parse_schemas, schema_id_of
 from .rules import SOURCE_OF
@@ -24,16 +25,12 @@ SCHEMA_IDS_MAX = 1000
 async def read_topics(bootstrap: str, names: tuple[str, ...]) -> dict[str, list[Record]]:
     """All records of the topics up to where they end now. TimeoutError when that takes longer than two minutes."""
     found: dict[str, list[Record]] = {name: [] for name in names}
-    consumer = AIOKafkaConsumer(
-        *names, bootstrap_servers=bootstrap, group_id=None, auto_offset_reset="earliest", enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
     async with asyncio.timeout(READ_TIMEOUT_S):
+        partitions = await _partitions(bootstrap, names)
         await consumer.start()
         try:
-            partitions = list(consumer.assignment())
-            absent = set(names) - {tp.topic for tp in partitions}
-            if absent:
-                raise LookupError(f"no such topics: {', '.join(sorted(absent))}")
+            consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)
             unfinished = set(partitions)
@@ -44,11 +41,26 @@ async def read_topics(bootstrap: str, names: tuple[str, ...]) -> dict[str, list[
                         consumer.pause(tp)
                 if not unfinished:
                     break
-                for tp, batch in (await consumer.getmany(*unfinished, timeout_ms=500, max_records=5000)).items():
+                batches = await consumer.getmany(*unfinished, timeout_ms=500, max_records=5000)
+                for tp, batch in batches.items():
                     found[tp.topic].extend(_record(message) for message in batch if message.offset < ends[tp])
         finally:
             await consumer.stop()
     return found
+
+
+async def _partitions(bootstrap: str, names: tuple[str, ...]) -> list[TopicPartition]:
+    """All partitions of the topics. LookupError for a topic that does not exist: it is not the same as an empty one."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        absent = set(names) - set(await admin.list_topics())
+        if absent:
+            raise LookupError(f"no such topics: {', '.join(sorted(absent))}")
+        described = await admin.describe_topics(list(names))
+    finally:
+        await admin.close()
+    return [TopicPartition(topic["topic"], p["partition"]) for topic in described for p in topic["partitions"]]
 
 
 def _record(message: Any) -> Record:
@@ -68,7 +80,9 @@ def read_schema(registry: str, schema_id: int) -> str | None:
     if urllib.parse.urlsplit(registry).scheme not in ("http", "https"):
         raise ValueError(f"not an address of a registry: {registry}")
     try:
-        with urllib.request.urlopen(f"{registry.rstrip('/')}/schemas/ids/{schema_id}", timeout=HTTP_TIMEOUT_S) as answer:
+        with urllib.request.urlopen(
+            f"{registry.rstrip('/')}/schemas/ids/{schema_id}", timeout=HTTP_TIMEOUT_S
+        ) as answer:
             return str(json.load(answer)["schema"])
     except urllib.error.HTTPError as error:
         if error.code == 404:

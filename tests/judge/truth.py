@@ -122,7 +122,8 @@ class Case:
 
     def lattice(self) -> Iterable[Counts]:
         """Every combination of prefixes, so that one precedes all that contain it."""
-        return product(*(range(n + 1) for n in self.all))
+        a, b, c = (range(n + 1) for n in self.all)
+        return product(a, b, c)
 
     def must_have_existed(self, horizon: Horizon) -> frozenset[str]:
         """Break ids that were open at some time in every order of arrival (deadlines not helping), or are at the end."""

@@ -245,13 +245,9 @@ def judge_case(case: CaseTruth, published: Published, horizon: Horizon, options:
             f"{case.txn_id}: after {len(revisions)} revisions another must follow ({wanted or 'a deadline did not pass'})",
         )
         return
-    text = "; ".join(
-        min(
-            (differences(e, revisions[best.furthest]) for e in best.expected),
-            key=len,
-            default=["nothing is to be published there"],
-        )
-    )
+    candidates = [differences(e, revisions[best.furthest]) for e in best.expected]
+    nearest = min(candidates, key=len, default=["nothing is to be published there"])
+    text = "; ".join(nearest)
     report.violation("unexplained", f"{case.txn_id} revision {best.furthest + 1}: no order of arrival gives it; {text}")
 
 
