@@ -1,7 +1,7 @@
-"""`python -m recon_stream.stack.launch RECORD UID GID PROGRAM ARGUMENT…`: become a recorded process of its own session.
+"""`python -m recon_stream.stack.launch RECORD UID GID LOCK PROGRAM ARGUMENT…`: become a recorded process of its own session.
 
 The first process ends when the record is written; the second has written it and becomes the program, after it has given up
-root where UID and GID say so (-1: keep).
+root where UID and GID say so (-1: keep). The descriptor LOCK (-1: none) is held until then.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from recon_stream.stack.files import write_private
 from recon_stream.stack.process import started
 
 
-def main(record: str, uid: str, gid: str, program: str, *arguments: str) -> None:
+def main(record: str, uid: str, gid: str, lock: str, program: str, *arguments: str) -> None:
     """Fork, record the child, and run the program in it."""
+    if int(lock) >= 0:
+        os.set_inheritable(int(lock), False)
     reading, writing = os.pipe()
     if os.fork():
         os.close(writing)

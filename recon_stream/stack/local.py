@@ -79,7 +79,7 @@ async def up(settings: Settings, progress: Progress | None = None) -> list[Servi
     progress = progress or Silent()
     folders = Folders.of(settings)
     folders.make()
-    async with _locked(folders):
+    async with _locked(folders) as lock:
         running = {service.name for service in SERVICES if process.running(folders.record(service.name))}
         absent = [service for service in SERVICES if service.name not in running]
         known = state.load(folders)
@@ -87,7 +87,7 @@ async def up(settings: Settings, progress: Progress | None = None) -> list[Servi
             ensure_space(folders.root, DATA_SPACE)
             held = {port for service in SERVICES if service.name in running for port in service.ports}
             known = state.prepare(folders, settings, held)
-        context = Context(folders, known, downloads.Cache(folders.cache))
+        context = Context(folders, known, downloads.Cache(folders.cache), lock)
         if absent:
             _check_ports(absent, context)
             await _fetch(absent, context.cache, progress)
@@ -202,7 +202,7 @@ async def _bring_up(service: Service, context: Context, healthy: dict[str, async
         for name in service.needs:
             await healthy[name].wait()
         progress.service(service, "starting")
-        await asyncio.to_thread(process.launch, command, record, log_file)
+        await asyncio.to_thread(process.launch, command, record, log_file, context.lock)
     await _until_healthy(service, context, record, log_file)
     await service.configure(context)
     healthy[service.name].set()
@@ -257,7 +257,7 @@ async def _stop_all(folders: Folders, progress: Progress) -> list[str]:
 
 
 @asynccontextmanager
-async def _locked(folders: Folders) -> AsyncIterator[None]:
+async def _locked(folders: Folders) -> AsyncIterator[int]:
     """One up, down or reset of a state folder at a time."""
     deadline = time.monotonic() + LOCK_WAIT
     path = folders.root / "stack.lock"
@@ -266,7 +266,7 @@ async def _locked(folders: Folders) -> AsyncIterator[None]:
             raise StackBusy(f"{path} is held by another command for more than {LOCK_WAIT:.0f} s")
         await asyncio.sleep(0.1)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

@@ -63,16 +63,17 @@ def running(record: Path) -> int | None:
     return pid if isinstance(pid, int) and started(pid) == written.get("started") is not None else None
 
 
-def launch(command: Command, record: Path, log_file: Path) -> int:
+def launch(command: Command, record: Path, log_file: Path, lock: int | None = None) -> int:
     """Start a process in a session of its own and return its pid; raises StartFailed.
 
-    It writes its own record before it becomes the program, so that no moment exists at which it runs unrecorded.
+    It writes its own record before it becomes the program, and holds `lock`, a descriptor of the state folder's lock,
+    until it has: however its starter dies, the next one finds it recorded or not there at all.
     """
     record.unlink(missing_ok=True)
     if log_file.exists() and log_file.stat().st_size > LOG_BYTES_MAX:
         log_file.replace(log_file.with_name(log_file.name + ".1"))
     uid, gid = command.user or (-1, -1)
-    head = [sys.executable, "-I", "-m", "recon_stream.stack.launch", str(record), str(uid), str(gid)]
+    head = [sys.executable, "-I", "-m", "recon_stream.stack.launch", str(record), str(uid), str(gid), str(lock or -1)]
     with log_file.open("ab") as log:
         try:
             subprocess.run(
@@ -84,12 +85,38 @@ def launch(command: Command, record: Path, log_file: Path) -> int:
                 stderr=log,
                 check=True,
                 timeout=LAUNCH_TIMEOUT,
+                pass_fds=() if lock is None else (lock,),
             )
         except (OSError, subprocess.SubprocessError) as error:
             raise StartFailed(f"{command.argv[0]} could not be started: {error}; log {log_file}") from error
     pid = read_json(record).get("pid")
     assert isinstance(pid, int), f"{record} names no process"
     return pid
+
+
+def run_once(command: Command, log_file: Path, purpose: str, timeout: float, lock: int | None = None) -> None:
+    """Run a preparing step to its end; raises StartFailed with the end of what it wrote. It holds the lock as `launch` does."""
+    uid, gid = command.user or (None, None)
+    with log_file.open("ab") as log:
+        try:
+            code = subprocess.run(
+                command.argv,
+                env=dict(command.env),
+                cwd=command.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                check=False,
+                timeout=timeout,
+                pass_fds=() if lock is None else (lock,),
+                user=uid,
+                group=gid,
+                extra_groups=None if uid is None else [],
+            ).returncode
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise StartFailed(f"{purpose}: {type(error).__name__}; log {log_file}") from error
+    if code != 0:
+        raise StartFailed(f"{purpose}: exit code {code}; the end of {log_file}:\n" + "\n".join(tail(log_file)))
 
 
 def stop(record: Path, with_signal: signal.Signals, timeout: float) -> bool:

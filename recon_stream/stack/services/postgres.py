@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from importlib import resources
 from pathlib import Path
 from typing import ClassVar
@@ -14,12 +13,13 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from recon_stream.stack import process
 from recon_stream.stack.artifacts import POSTGRES, Artifact, postgres_archive
 from recon_stream.stack.downloads import unpack_postgres
 from recon_stream.stack.errors import StartFailed
 from recon_stream.stack.files import make_folder, write_private
 from recon_stream.stack.ports import HOST
-from recon_stream.stack.process import Command, started
+from recon_stream.stack.process import Command
 from recon_stream.stack.service import Context, Service
 from recon_stream.stack.state import State
 
@@ -116,27 +116,13 @@ class Postgres(Service):
             os.chown(password, *user)
         command = [str(programs / "initdb"), "-D", str(half), "-U", "postgres", "-A", "scram-sha-256"]
         command += [f"--pwfile={password}", "--no-sync", "--data-checksums", *LOCALE]
-        log_file = context.folders.log(self.name)
-        with log_file.open("ab") as log:
-            try:
-                subprocess.run(
-                    command,
-                    env=ENV,
-                    cwd=half,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    check=True,
-                    timeout=INIT_TIMEOUT,
-                    user=None if user is None else user[0],
-                    group=None if user is None else user[1],
-                    extra_groups=None if user is None else [],
-                )
-                half.rename(data)
-            except (OSError, subprocess.SubprocessError) as error:
-                raise StartFailed(f"PostgreSQL's data could not be initialised: {error}; log {log_file}") from error
-            finally:
-                password.unlink()
+        initdb = Command(argv=command, env=ENV, folder=half, user=user)
+        try:
+            log_file = context.folders.log(self.name)
+            process.run_once(initdb, log_file, "PostgreSQL's data could not be initialised", INIT_TIMEOUT, context.lock)
+        finally:
+            password.unlink()
+        half.rename(data)
 
 
 async def _create_roles(state: State) -> None:
@@ -176,7 +162,7 @@ def _remove_stale_lock(data: Path) -> None:
         pid = int(lock.read_text().split("\n", 1)[0])
     except (FileNotFoundError, ValueError):
         return
-    if started(pid) is None or str(data) not in _command_line(pid):
+    if process.started(pid) is None or str(data) not in _command_line(pid):
         lock.unlink()
 
 
