@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import faulthandler
 import gc
 import logging
@@ -24,7 +25,7 @@ from recon_stream.errors import ConfigurationError, ReconError, TransientFailure
 from recon_stream.metrics.catalogue import BUILD, RESTARTS
 from recon_stream.process import exits
 from recon_stream.process.logs import set_up_logging
-from recon_stream.process.operations import Operations
+from recon_stream.process.operations import Operations, owner_of
 from recon_stream.process.state import lock_folder
 from recon_stream.process.watchdog import Watchdog
 from recon_stream.settings import Settings
@@ -118,7 +119,13 @@ async def _until_the_end(app: ReconApp, stop: asyncio.Event) -> int:
             gc.set_threshold(*GC_THRESHOLDS)
             logger.info("started")
             await asyncio.wait({asked, ended}, return_when=asyncio.FIRST_COMPLETED)
-    except (KafkaError, ConnectionError) as error:
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            logger.critical("cannot start: %s", error)
+            return exits.CRASHED
+        port = app.conf.web_port
+        raise ConfigurationError(f"web port {port} is taken by {owner_of(port)}; set RECON_WEB_PORT") from error
+    except KafkaError as error:
         logger.critical("Kafka at %s: %r", app.settings.kafka_bootstrap_servers, error)
         return exits.CRASHED
     finally:

@@ -1,6 +1,6 @@
 """A small application on recon://, run as a process by the tests: it writes down every record that it is given.
 
-    program.py FOLDER TOPIC,TOPIC,… [never-done] [after=N] [slow-seek=S] [table] [raise] [pause] [unit=S]
+    program.py FOLDER TOPIC,TOPIC,… [never-done] [after=N] [slow-seek=S] [table] [raise] [block] [pause] [unit=S]
 
 Lines of FOLDER/<pid>.jsonl: {"generation", "topic", "partition", "first", "last", "done"}, flushed before the batch is
 marked done. The settings come from the environment, as for a role.
@@ -59,6 +59,8 @@ async def collect(stream: Any) -> None:
             continue
         if "raise" in OPTIONS:
             raise RuntimeError("an agent that raises")
+        if "block" in OPTIONS:
+            time.sleep(60)  # noqa: ASYNC251 what is tested
         if "unit" in OPTIONS:
             await asyncio.sleep(float(OPTIONS["unit"]))
         seen += len(batch.records)
