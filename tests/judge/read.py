@@ -25,14 +25,18 @@ SCHEMA_IDS_MAX = 1000
 async def read_topics(bootstrap: str, names: tuple[str, ...]) -> dict[str, list[Record]]:
     """All records of the topics up to where they end now. TimeoutError when that takes longer than two minutes."""
     found: dict[str, list[Record]] = {name: [] for name in names}
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
     async with asyncio.timeout(READ_TIMEOUT_S):
         partitions = await _partitions(bootstrap, names)
         await consumer.start()
         try:
             consumer.assign(partitions)
             ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
+            # an explicit offset: seek_to_beginning can lose against the reset that the assignment has begun
+            for tp, first in (await consumer.beginning_offsets(partitions)).items():
+                consumer.seek(tp, first)
             unfinished = set(partitions)
             while unfinished:
                 for tp in list(unfinished):
