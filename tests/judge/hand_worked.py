@@ -402,6 +402,43 @@ def reopens() -> HandWorked:
     return case.done()
 
 
+def invalid_beside_a_leg() -> HandWorked:
+    case = CaseBuilder(
+        "H28",
+        "an invalid record beside a leg",
+        "Only an accepted record closes it: a duplicate does not, a correction does.",
+    )
+    case.arrives(C, "c1", 0).nothing()
+    invalid = Says("INVALID_RECORD", C, "HIGH")
+    case.arrives(C, "c1", 1, amount_minor=-5, revision=1).publishes(
+        1, "BROKEN", [Shows(C, 0)], [invalid], mismatch=True
+    )
+    case.arrives(C, "c1", 2, occurred=0).nothing()
+    case.arrives(C, "c1", 3, occurred=0, revision=1)
+    done = Says("INVALID_RECORD", C, "HIGH", resolution="AUTO_CORRECTED")
+    case.publishes(2, "PENDING", [Shows(C, 3)], [done], mismatch=True)
+    return case.done()
+
+
+def missing_then_invalid() -> HandWorked:
+    case = CaseBuilder(
+        "H29", "a missing source sends something invalid", "A source with a rejected record is not missing any more."
+    )
+    there = [Shows(C, 0), Shows(M, 0)]
+    case.arrives(C, "c1", 0).nothing()
+    case.arrives(M, "m1", 1).publishes(1, "PENDING", there, mismatch=False)
+    missing = Says("MISSING_ENTRY", G, "MEDIUM")
+    case.passes("MISSING_ENTRY", 40, G).publishes(2, "BROKEN", there, [missing], mismatch=True)
+    invalid = Says("INVALID_RECORD", G, "HIGH")
+    agreed = Says("MISSING_ENTRY", G, "MEDIUM", resolution="AUTO_AGREED")
+    case.arrives(G, "g1", 50, occurred=2, status="captured")
+    case.publishes(3, "BROKEN", there, [invalid, agreed], mismatch=True)
+    case.arrives(G, "g1", 55, occurred=2)
+    good = Says("INVALID_RECORD", G, "HIGH", resolution="AUTO_AGREED")
+    case.publishes(4, "MATCHED", [Shows(C, 0), Shows(G, 1), Shows(M, 0)], [good, agreed], mismatch=True)
+    return case.done()
+
+
 CASES: tuple[HandWorked, ...] = (
     clean(),
     amount_odd_one_out(),
@@ -430,4 +467,6 @@ CASES: tuple[HandWorked, ...] = (
     yen_outside(),
     amounts_in_a_chain(),
     reopens(),
+    invalid_beside_a_leg(),
+    missing_then_invalid(),
 )

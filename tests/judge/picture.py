@@ -237,7 +237,7 @@ def open_breaks(txn_id: str, views: Mapping[str, SourceView], passed: frozenset[
     found = []
     for source in SOURCES:
         its = views[source]
-        missing = bool(there) and its.leg is None and not its.any_rejected and MISSING + source in passed
+        missing = MISSING + source in passed  # only deadlines of the case as it stands are in there: dues()
         holds = (its.invalid, its.conflict, its.surplus, missing)
         for cls, true in zip(OF_ONE_SOURCE, holds, strict=True):
             if true:

@@ -79,6 +79,12 @@ def revisions_renumbered_over_a_hole(s: Stream) -> None:
     bodies[-1]["result_id"] = identity(bodies[-1]["txn_id"], bodies[-1]["revision"])
 
 
+def revision_too_many(s: Stream) -> None:
+    last = s.of("clean")[-1]
+    more = {**last, "revision": last["revision"] + 1}
+    s.results.append({**more, "result_id": identity(more["txn_id"], more["revision"])})
+
+
 def transaction_lost(s: Stream) -> None:
     for body in s.of("alone"):
         s.results.remove(body)
@@ -235,6 +241,8 @@ MUTATIONS: list[tuple[Callable[[Stream], None], str]] = [
     (last_revision_lost, "unexplained"),
     (middle_revision_lost, "gap"),
     (revisions_renumbered_over_a_hole, "unexplained"),
+    (revision_too_many, "unchanged"),
+    (revision_too_many, "unexplained"),
     (transaction_lost, "unexplained"),
     (transaction_invented, "phantom_transaction"),
     (phantom_break, "phantom"),
