@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -68,7 +67,6 @@ def stack() -> Iterator[Settings]:
         yield load_settings(environ)
     finally:
         reaper.communicate(timeout=REAP_TIMEOUT)
-        shutil.rmtree(state_dir, ignore_errors=True)
 
 
 @pytest.fixture

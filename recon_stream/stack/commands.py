@@ -98,7 +98,7 @@ def up(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows]))
     else:
-        console.print(_table(rows))
+        _show(console, rows)
 
 
 @stack.command()
@@ -109,11 +109,7 @@ def status(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows]))
     else:
-        console = Console()
-        console.print(_table(rows))
-        for row in rows:
-            if row.detail:
-                console.print(f"{row.title}: {row.detail}", markup=False, highlight=False)
+        _show(Console(), rows)
     if any(row.state != "healthy" for row in rows):
         raise SystemExit(1)
 
@@ -191,13 +187,21 @@ def _prefixed(name: str, line: str, names: Sequence[str]) -> str:
     return line if len(names) == 1 else f"{name:<9}| {line}"
 
 
+def _show(console: Console, rows: Sequence[ServiceStatus]) -> None:
+    console.print(_table(rows))
+    console.print(f"Logs in {Path(rows[0].log).parent}", style="dim", soft_wrap=True)
+    for row in rows:
+        if row.detail:
+            console.print(f"{row.title}: {row.detail}", markup=False, highlight=False, soft_wrap=True)
+
+
 def _table(rows: Sequence[ServiceStatus]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
     for title, justify in (("SERVICE", "left"), ("STATE", "left"), ("PID", "right"), ("PORT", "right")):
         table.add_column(title, justify=justify)  # type: ignore[arg-type]
     for title in ("MEMORY", "UPTIME", "VERSION"):
         table.add_column(title, justify="right")
-    table.add_column("LOG", overflow="fold")
+    table.add_column("LOG")
     for row in rows:
         table.add_row(
             row.title,
@@ -207,15 +211,9 @@ def _table(rows: Sequence[ServiceStatus]) -> Table:
             f"{row.memory / 2**20:.0f} MB" if row.memory else "-",
             _duration(row.uptime),
             row.version,
-            _shortened(row.log),
+            Path(row.log).name,
         )
     return table
-
-
-def _shortened(path: str) -> str:
-    """Relative to the current folder, where it lies below."""
-    here = Path.cwd()
-    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _duration(seconds: float | None) -> str:

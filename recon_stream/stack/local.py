@@ -193,7 +193,7 @@ async def _bring_up(service: Service, context: Context, healthy: dict[str, async
     """Start one service when those it needs are healthy, and wait until it is; other services start meanwhile."""
     folders = context.folders
     record, log_file = folders.record(service.name), folders.log(service.name)
-    already = process.running(record) is not None
+    before, already = 0, process.running(record) is not None
     if not already:
         progress.service(service, "unpacking")
         await asyncio.to_thread(service.unpack, context)
@@ -202,14 +202,17 @@ async def _bring_up(service: Service, context: Context, healthy: dict[str, async
         for name in service.needs:
             await healthy[name].wait()
         progress.service(service, "starting")
+        before = process.size(log_file)
         await asyncio.to_thread(process.launch, command, record, log_file, context.lock)
-    await _until_healthy(service, context, record, log_file)
+    await _until_healthy(service, context, before)
     await service.configure(context)
     healthy[service.name].set()
     progress.service(service, "already up" if already else "healthy")
 
 
-async def _until_healthy(service: Service, context: Context, record: Path, log_file: Path) -> None:
+async def _until_healthy(service: Service, context: Context, before: int) -> None:
+    """Ask until it is healthy; an error shows what its log says since byte `before`."""
+    record, log_file = context.folders.record(service.name), context.folders.log(service.name)
     deadline = time.monotonic() + service.start_timeout
     while True:
         try:
@@ -222,21 +225,24 @@ async def _until_healthy(service: Service, context: Context, record: Path, log_f
         else:
             return
         if process.running(record) is None:
-            raise StartFailed(_ended(service, context, log_file))
+            raise StartFailed(_ended(service, context, before))
         if time.monotonic() > deadline:
             raise StartFailed(
                 f"{service.title} is not healthy after {service.start_timeout:.0f} s ({reason}); log {log_file}\n"
-                + "\n".join(process.tail(log_file))
+                + "\n".join(process.tail(log_file, since=before))
             )
         await asyncio.sleep(PROBE_PAUSE)
 
 
-def _ended(service: Service, context: Context, log_file: Path) -> str:
+def _ended(service: Service, context: Context, before: int) -> str:
     """Why a service may have ended: another took its port meanwhile, or what its log says."""
+    log_file = context.folders.log(service.name)
     for name in service.ports:
         if not is_free(context.port(name)):
             return f"Port {context.port(name)} of {service.title} ({_variable(name)}) was taken by {holder(context.port(name))}"
-    return f"{service.title} ended while it started; the end of {log_file}:\n" + "\n".join(process.tail(log_file))
+    return f"{service.title} ended while it started; the end of {log_file}:\n" + "\n".join(
+        process.tail(log_file, since=before)
+    )
 
 
 async def _stop_all(folders: Folders, progress: Progress) -> list[str]:

@@ -97,6 +97,7 @@ def launch(command: Command, record: Path, log_file: Path, lock: int | None = No
 def run_once(command: Command, log_file: Path, purpose: str, timeout: float, lock: int | None = None) -> None:
     """Run a preparing step to its end; raises StartFailed with the end of what it wrote. It holds the lock as `launch` does."""
     uid, gid = command.user or (None, None)
+    before = size(log_file)
     with log_file.open("ab") as log:
         try:
             code = subprocess.run(
@@ -116,7 +117,9 @@ def run_once(command: Command, log_file: Path, purpose: str, timeout: float, loc
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StartFailed(f"{purpose}: {type(error).__name__}; log {log_file}") from error
     if code != 0:
-        raise StartFailed(f"{purpose}: exit code {code}; the end of {log_file}:\n" + "\n".join(tail(log_file)))
+        raise StartFailed(
+            f"{purpose}: exit code {code}; the end of {log_file}:\n" + "\n".join(tail(log_file, since=before))
+        )
 
 
 def stop(record: Path, with_signal: signal.Signals, timeout: float) -> bool:
@@ -146,11 +149,16 @@ def stop(record: Path, with_signal: signal.Signals, timeout: float) -> bool:
     return True
 
 
-def tail(log_file: Path, lines: int = TAIL_LINES) -> list[str]:
-    """The last lines of a log, reading no more than its last 64 KB for each hundred lines."""
-    if not log_file.is_file():
+def size(log_file: Path) -> int:
+    """Bytes of a log; 0 when there is none."""
+    return log_file.stat().st_size if log_file.is_file() else 0
+
+
+def tail(log_file: Path, lines: int = TAIL_LINES, since: int = 0) -> list[str]:
+    """The last lines of a log after its byte `since`, reading no more than 64 KB for each hundred lines."""
+    if not log_file.is_file() or lines == 0:
         return []
     with log_file.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - (1 + lines // 100) * 65536))
+        end = file.seek(0, os.SEEK_END)
+        file.seek(max(since if since <= end else 0, end - (1 + lines // 100) * 65536))
         return file.read().decode("utf-8", "replace").splitlines()[-lines:]

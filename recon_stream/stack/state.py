@@ -112,11 +112,15 @@ class Folders:
     def remove_data(self, services: tuple[str, ...]) -> None:
         """Delete all that the stack wrote, and nothing else under the state folder."""
         for service in services:
-            for path in (self.data(service), self.postgres_data if service == "postgres" else self.data(service)):
-                shutil.rmtree(path, ignore_errors=not path.exists())
+            if self.data(service).exists():
+                shutil.rmtree(self.data(service))
             self.log(service).unlink(missing_ok=True)
             self.log(service).with_name(f"{service}.log.1").unlink(missing_ok=True)
             self.record(service).unlink(missing_ok=True)
+        if self.postgres_data.exists():
+            shutil.rmtree(self.postgres_data)
+        if self.postgres_data != self.data("postgres") and self.postgres_data.parent.exists():
+            self.postgres_data.parent.rmdir()
         self.state_file.unlink(missing_ok=True)
         self.env_file.unlink(missing_ok=True)
 

@@ -101,3 +101,15 @@ def test_a_large_log_is_put_aside_at_the_next_start(tmp_path: Path) -> None:
         time.sleep(0.02)
     assert log.read_text() == "new\n"
     assert (tmp_path / "log.1").stat().st_size > process.LOG_BYTES_MAX
+
+
+def test_the_tail_of_a_log_begins_where_it_is_told(tmp_path: Path) -> None:
+    """What an earlier start wrote is no explanation for why this one failed."""
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    since = process.size(log)
+    with log.open("a") as file:
+        file.write("now 1\nnow 2\nnow 3\n")
+    assert process.tail(log, 2) == ["now 2", "now 3"]
+    assert process.tail(log, 9, since) == ["now 1", "now 2", "now 3"]
+    assert process.tail(log, 0) == process.tail(tmp_path / "none") == []
