@@ -25,7 +25,9 @@ def pack(
         if builder is None or builder.append(timestamp=timestamp_ms, key=key, value=value) is None:
             builder = producer.create_batch()
             builders.append(builder)
-            if builder.append(timestamp=timestamp_ms, key=key, value=value) is None:
+            builder.append(timestamp=timestamp_ms, key=key, value=value)
+            # An empty batch takes a record of any size; the broker would refuse it, with everything around it.
+            if builder.size() > producer._message_accumulator._batch_size:
                 size = len(key or b"") + len(value or b"")
                 raise InvariantViolated(
                     f"record of {size} bytes with key {(key or b'')[:128]!r} is larger than a batch"

@@ -1,6 +1,6 @@
 """A small application on recon://, run as a process by the tests: it writes down every record that it is given.
 
-    program.py FOLDER TOPIC,TOPIC,… [never-done] [after=N] [slow-seek=S] [table] [raise] [block] [pause] [unit=S]
+    program.py FOLDER TOPIC,TOPIC,… [never-done] [after=N] [slow-seek=S] [table] [raise] [block] [pause] [unit=S] [ends=TOPIC,…]
 
 Lines of FOLDER/<pid>.jsonl: {"generation", "topic", "partition", "first", "last", "done"}, flushed before the batch is
 marked done. The settings come from the environment, as for a role.
@@ -15,6 +15,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from faust.types import TP
 
 from recon_stream.apps import ReconApp
 from recon_stream.process.runner import run
@@ -89,6 +91,16 @@ async def collect(stream: Any) -> None:
                 while True:
                     await asyncio.sleep(0.1)
                     (FOLDER / "in-flight").write_text(str(app.batch_consumer.flight_records))
+
+
+@app.task
+async def ask_for_ends() -> None:
+    if "ends" in OPTIONS:
+        tps = [TP(topic, p) for topic in OPTIONS["ends"].split(",") for p in range(settings.partitions)]
+        asked_at_ms, ends = await app.batch_consumer.end_offsets(tps)
+        answer = {"asked_at_ms": asked_at_ms, "ends": [[tp.topic, tp.partition, end] for tp, end in ends.items()]}
+        (FOLDER / "ends.part").write_text(json.dumps(answer))
+        (FOLDER / "ends.part").rename(FOLDER / "ends")
 
 
 if __name__ == "__main__":

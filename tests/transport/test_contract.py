@@ -10,7 +10,7 @@ import faust
 import pytest
 from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from faust.app.base import App, BootStrategy
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
@@ -61,6 +61,8 @@ def test_the_pinned_versions_are_installed():
         (SubscriptionState, "fetch_context", ["self"]),
         (aiokafka.AIOKafkaProducer, "create_batch", ["self"]),
         (aiokafka.AIOKafkaProducer, "send_batch", ["self", "batch", "topic", "partition"]),
+        (BatchBuilder, "size", ["self"]),
+        (BatchBuilder, "record_count", ["self"]),
         (BatchBuilder, "append", ["self", "timestamp", "key", "value", "headers"]),
         (App, "discover", ["self", "extra_modules", "categories", "ignore"]),
         (App, "worker_init_post_autodiscover", ["self"]),
@@ -85,6 +87,8 @@ def test_a_method_that_we_override_or_call_is_as_it_was(owner, name, parameters)
         (aiokafka.AIOKafkaConsumer.start, "fetch_max_wait_ms=self._fetch_max_wait_ms"),
         (Fetcher.__init__, "self._records = collections.OrderedDict()"),
         (Fetcher.__init__, "self._wait_consume_future"),
+        (MessageAccumulator.__init__, "self._batch_size = batch_size"),
+        (aiokafka.AIOKafkaProducer.__init__, "self._message_accumulator = MessageAccumulator("),
         (PartitionRecords._unpack_records, "self._consumer_record(tp, record)"),
     ],
 )

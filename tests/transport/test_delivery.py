@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import time
 
 import pytest
 
@@ -58,6 +60,18 @@ async def test_only_what_is_done_is_committed(group, until):
     assert heir.stop() == 0
     assert_in_order_without_gaps(heir.ranges(), start=committed)
     assert await group.committed() == await group.ends()
+
+
+async def test_a_stop_finishes_the_unit_in_flight_and_commits_it(group, until):
+    """SIGTERM in the middle of a unit: it is finished, everything done is committed, nothing else; exit code 0."""
+    await group.produce(COUNT)
+    member = group.start("unit=1.5", RECON_BATCH_RECORDS_MAX=100)
+    await until(lambda: member.records() > 0)
+    before = len(member.lines())
+    assert member.stop() == 0, member.log.read_text()
+    assert len(member.lines()) == before + 1
+    done = {tp: batches[-1][1] + 1 for tp, batches in member.ranges().items()}
+    assert await group.committed() == {tp: done.get(tuple(tp), 0) for tp in group.partitions}
 
 
 async def test_members_come_and_go_and_nothing_is_lost(group, until):
@@ -141,7 +155,7 @@ async def test_a_partition_that_ends_in_a_transaction_marker_counts_as_read(grou
 
     await until(all_is_committed)
     with pytest.raises(AssertionError):
-        await until(lambda: member.process.poll() is not None, 5)
+        await until(lambda: member.process.poll() is not None, 4)
     assert member.stop() == 0
 
 
@@ -155,3 +169,20 @@ async def test_what_is_in_flight_is_bounded(group, until):
     await asyncio.sleep(2)
     assert int(reading.read_text()) <= bound + batch * len(group.partitions)
     assert member.process.poll() is None
+
+
+async def test_ends_are_told_of_any_partition(group, until):
+    """Also of topics that this process does not read, with an instant before the broker was asked."""
+    await group.produce(100)
+    before = time.time_ns() // 1_000_000
+    changelog = f"{group.id}-worker-seen-changelog"
+    member = group.start("ends=" + ",".join([*group.topics, changelog]))
+    answer = group.folder / "ends"
+    await until(answer.exists)
+    told = json.loads(answer.read_text())
+    assert before <= told["asked_at_ms"] <= time.time_ns() // 1_000_000
+    ends = {(topic, partition): end for topic, partition, end in told["ends"]}
+    assert ends == {tuple(tp): end for tp, end in (await group.ends()).items()} | {
+        (changelog, partition): 0 for partition in range(4)
+    }
+    assert member.stop() == 0
