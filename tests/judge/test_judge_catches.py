@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import random
 import sys
 from collections.abc import Callable
@@ -349,6 +350,7 @@ def test_identical_repeats_are_counted_and_allowed() -> None:
     assert report.ok, report.violations
     assert report.facts["recon_results repeats"] == 5
     assert report.facts["dead letter repeats"] == 2
+    assert json.loads(json.dumps(report.as_dict()))["facts"]["recon_mismatches repeats"] == 3
 
 
 def test_a_missing_break_is_proven_premature_by_append_times() -> None:

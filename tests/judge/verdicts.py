@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .checks import (
@@ -76,7 +76,8 @@ class Report:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {"ok": self.ok, **asdict(self)}
+        counts = {"examined": dict(self.examined), "facts": dict(self.facts), "kinds": dict(self.kinds)}
+        return {"ok": self.ok, **counts, "violations": list(self.violations)}
 
 
 EXAMINED = (
