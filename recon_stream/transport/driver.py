@@ -94,11 +94,6 @@ class Consumer(faust_driver.Consumer):
         """The assigned partitions without those of changelogs."""
         return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
 
-    def lag(self, tp: TP) -> int | None:
-        """Records between the applied offset and the end that the last fetch saw; None while that is unknown."""
-        end, applied = self.highwater(tp), self.applied_offset(tp)
-        return None if end is None or applied is None else max(0, end - applied)
-
     async def end_offsets(self, tps: Iterable[TP]) -> EndOffsets:
         """The ends of any partitions as the broker sees them now, with the instant before it was asked."""
         return await self._thread.end_offsets(tps)
