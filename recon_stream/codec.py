@@ -73,7 +73,7 @@ def compile_reader(schema: Schema) -> Reader:
 def _read_lines(kind: Any, name: str) -> list[str]:
     if isinstance(kind, list):
         null, other = kind
-        assert null == "null" and not isinstance(other, list), "only [null, something]"
+        assert null == "null", "only [null, something]"
         return [
             "n = v[p]; p += 1",
             f"if n == 0: {name} = None",
@@ -108,22 +108,32 @@ def _read_lines(kind: Any, name: str) -> list[str]:
     raise TypeError(f"{kind} is not a type of our contracts")
 
 
-def compile_writer(schema: Schema) -> Writer:
+def compile_writer(schema: Schema, encoded: str = "") -> Writer:
     """A function (record, out) that appends the record, a tuple in order of the schema, to `out`.
 
-    Enums are given as the index of their symbol, arrays as sequences of tuples.
+    Enums are given as the index of their symbol, arrays as sequences of tuples; those of the field `encoded` as a
+    sequence of items that a writer of their own has encoded before.
     """
     source: list[str] = []
-    _write_record(schema, "write", source, {})
+    _write_record(schema, "write", source, {}, encoded)
     return cast("Writer", _compiled(source, "write"))
 
 
-def _write_record(schema: Schema, function: str, source: list[str], named: dict[str, Any]) -> None:
+def _write_record(schema: Schema, function: str, source: list[str], named: dict[str, Any], encoded: str = "") -> None:
     body = [f"def {function}(r, out):"]
     names = [f"f{number}" for number in range(len(schema["fields"]))]
     body.append(f" ({', '.join(names)},) = r")
     for name, field in zip(names, schema["fields"], strict=True):
-        body += [f" {line}" for line in _write_lines(field["type"], name, f"{function}_{field['name']}", source, named)]
+        if field["name"] == encoded:
+            lines = [
+                f"if {name}:",
+                f" write_long(out, size({name}))",
+                f" for item in {name}: out += item",
+                "out.append(0)",
+            ]
+        else:
+            lines = _write_lines(field["type"], name, f"{function}_{field['name']}", source, named)
+        body += [f" {line}" for line in lines]
     source += body
 
 

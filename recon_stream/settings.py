@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,9 @@ class Settings:
     unit_records_max: int = setting("RECON_UNIT_RECORDS_MAX", 4000, "records in one unit of work of a lane", minimum=1)
     in_flight_records_max: int = setting(
         "RECON_IN_FLIGHT_RECORDS_MAX", 24000, "records read and not yet acknowledged, a process", minimum=1
+    )
+    cases_held_max: int = setting(
+        "RECON_CASES_HELD_MAX", 60000, "cases a worker keeps folded in memory, some 4 KiB each", minimum=0
     )
     fetch_wait_ms: int = setting(
         "RECON_FETCH_WAIT_MS", 50, "the broker answers a fetch with no data after this long", minimum=1
@@ -270,3 +274,31 @@ def _parse(name: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError as error:
         raise ConfigurationError(f"{name}={text} is not a {kind.__name__}") from error
+
+
+def setting_origins(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variable -> where its value is from: environment, file (NAME_FILE), stack.env or default; as load_settings reads."""
+    environ = os.environ if environ is None else environ
+    stack = read_env_file(Path(environ.get("RECON_STATE_DIR", ".recon")) / "stack.env")
+    origins = {}
+    for f in fields(Settings):
+        name = f.metadata["name"]
+        if name in environ:
+            origins[name] = "environment"
+        elif f"{name}_FILE" in environ or f"{name}_FILE" in stack:
+            origins[name] = "file"
+        else:
+            origins[name] = "stack.env" if name in stack else "default"
+    return origins
+
+
+def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """RECON_* variables that are no settings -> the setting with the most similar name; a misspelt one is not read."""
+    environ = os.environ if environ is None else environ
+    stack = read_env_file(Path(environ.get("RECON_STATE_DIR", ".recon")) / "stack.env")
+    known = [f.metadata["name"] for f in fields(Settings)]
+    unknown = {}
+    for name in sorted(environ.keys() | stack.keys()):
+        if name.startswith("RECON_") and name not in known and name.removesuffix("_FILE") not in known:
+            unknown[name] = next(iter(get_close_matches(name, known, n=1)), None)
+    return unknown

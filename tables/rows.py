@@ -145,7 +145,7 @@ class Meta(NamedTuple):
     epoch: bytes
     """Eight bytes that name this life of the state: what Redis remembers of another life does not count."""
     watermarks: tuple[int, int, int]
-    """Per source, epoch milliseconds; NO_WATERMARK before the first record."""
+    """Per source, epoch milliseconds; NEVER before the first record."""
     outbox: tuple[bytes, ...]
     """Keys of cases whose deadlines passed in the last unit: their results are published again after a crash,
     because no record will be read again that would do it."""
@@ -167,4 +167,10 @@ class Meta(NamedTuple):
         return cls(epoch, (core, gateway, mobile), tuple(outbox))
 
 
-NO_WATERMARK = -(1 << 63)
+class RowChange(NamedTuple):
+    """A row to be written, None to be deleted, with the deadlines that it had and has: what the index follows."""
+
+    key: bytes
+    row: bytes | None
+    before: list[Deadline]
+    after: list[Deadline]

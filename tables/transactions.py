@@ -10,7 +10,7 @@ import rocksdict
 from recon_stream.apps import worker
 from recon_stream.domain.facts import EVERY_SOURCE, Deadline
 from recon_stream.topics import TABLE, changelog_topic
-from tables.rows import INDEX, META, Meta, deadlines_of, index_key, index_prefix, parse_index_key
+from tables.rows import INDEX, META, Meta, RowChange, index_key, index_prefix, parse_index_key
 from tables.store import Store
 
 table = worker.Table(
@@ -66,32 +66,26 @@ class Partition:
             return parse_index_key(key)[0].instant if key[1] == gate else None
         return None
 
-    def write(
-        self,
-        changed: Iterable[tuple[bytes, bytes | None]],
-        before: dict[bytes, bytes | None],
-        spent: Iterable[tuple[Deadline, bytes]],
-        offset: int | None,
-    ) -> None:
-        """Write rows (None deletes), their index entries and the changelog offset they stand at, in one write.
+    def write(self, changes: Iterable[RowChange], spent: Iterable[tuple[Deadline, bytes]], offset: int | None) -> None:
+        """Write rows, their index entries and the changelog offset they stand at, in one write.
 
-        `before` holds the rows as they were; `spent` are index entries that came due and are to go.
+        `spent` are index entries that came due and are to go.
         """
         batch = rocksdict.WriteBatch(raw_mode=True)
         for deadline, key in spent:
             batch.delete(index_key(deadline, key))
-        for key, row in changed:
-            if key != META:
-                was = set(_deadlines(before.get(key)))
-                now = set(_deadlines(row))
-                for deadline in was - now:
-                    batch.delete(index_key(deadline, key))
-                for deadline in now - was:
-                    batch.put(index_key(deadline, key), b"")
+        for key, row, before, after in changes:
             if row is None:
                 batch.delete(key)
             else:
                 batch.put(key, row)
+            if before != after:
+                for deadline in before:
+                    if deadline not in after:
+                        batch.delete(index_key(deadline, key))
+                for deadline in after:
+                    if deadline not in before:
+                        batch.put(index_key(deadline, key), b"")
         if offset is not None:
             batch.put(Store.offset_key, b"%d" % offset)
         self._db.write(batch)
@@ -109,7 +103,3 @@ class Partition:
             if key[:1] != INDEX:
                 return
             yield key
-
-
-def _deadlines(row: bytes | None) -> list[Deadline]:
-    return deadlines_of(row) if row else []

@@ -32,7 +32,7 @@ from recon_stream.domain.facts import (
 from recon_stream.domain.ids import identity
 from recon_stream.domain.rules import Rules
 from recon_stream.domain.severity import severity
-from recon_stream.domain.source_state import SourceState
+from recon_stream.domain.source_state import SILENT, SourceState
 
 VOID = "VOID"
 
@@ -84,7 +84,7 @@ class Case:
     def __init__(self, txn_id: str, facts: Iterable[Fact] = ()) -> None:
         self.txn_id = txn_id
         self.facts: list[Fact] = []
-        self.sources = (SourceState(), SourceState(), SourceState())
+        self.sources: list[SourceState] = [SILENT, SILENT, SILENT]
         self.legs: tuple[Leg, ...] = ()
         self.verdict = Verdict.PENDING
         self.revision = 0
@@ -106,10 +106,11 @@ class Case:
         verdict = self._verdict(legs, breaks)
         self.verdict, self.legs, self._breaks, self._rules = verdict, legs, breaks, fact.rules
         self.facts.append(fact)
-        changed = (verdict, legs, breaks) != said
-        due = self.revision > 0 or len(legs) > 1 or bool(self._passed) or any(one.is_open for one in breaks.values())
-        if not due or not (changed or self.revision == 0):
-            return None
+        if self.revision:
+            if (verdict, legs, breaks) == said:
+                return None
+        elif len(legs) < 2 and not self._passed and not any(one.is_open for one in breaks.values()):
+            return None  # one leg that is merely early
         self.revision += 1
         decided_at = fact.instant if isinstance(fact, Passed) else fact.timestamp
         result = Result(self.txn_id, self.revision, verdict, (), legs, fact.rules.version, decided_at)
@@ -164,27 +165,32 @@ class Case:
 
     def _take(self, fact: Fact) -> bool:
         """Put the fact where it belongs; whether it is a correction."""
+        if isinstance(fact, Received):
+            self._latest = max(self._latest, min(fact.event.occurred_at, fact.timestamp))
+            return self._source(fact.source, fact.offset).receive(fact)
         if isinstance(fact, Passed):
             key = (fact.kind, fact.source if fact.kind is DeadlineKind.MISSING else EVERY_SOURCE)
             self._passed[key] = max(fact.instant, self._passed.get(key, fact.instant))
             return False
+        self._latest = max(self._latest, fact.timestamp)
         if isinstance(fact, Decided):
-            self._latest = max(self._latest, fact.timestamp)
             self._decide(fact)
             return False
-        state = self.sources[fact.source]
-        state.last_offset = max(state.last_offset, fact.offset)
-        if isinstance(fact, Received):
-            self._latest = max(self._latest, min(fact.event.occurred_at, fact.timestamp))
-            corrects = fact.event.event_id in state.accepted
-            state.receive(fact)
-            return corrects
-        self._latest = max(self._latest, fact.timestamp)
+        state = self._source(fact.source, fact.offset)
         if isinstance(fact, Conflicting):
-            state.conflicts.add(fact.event_id)
+            state.conflicts |= {fact.event_id}
         else:
             state.invalid = state.ever_rejected = True
         return False
+
+    def _source(self, source: int, offset: int) -> SourceState:
+        """The state of a source that a record at that offset changes."""
+        state = self.sources[source]
+        if state is SILENT:
+            state = self.sources[source] = SourceState()
+        if offset > state.last_offset:
+            state.last_offset = offset
+        return state
 
     def _decide(self, fact: Decided) -> None:
         if not fact.break_id:

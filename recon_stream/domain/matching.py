@@ -10,7 +10,6 @@ from enum import Enum
 from typing import NamedTuple
 
 from recon_stream.domain.case import Case, Result
-from recon_stream.domain.event import Event
 from recon_stream.domain.facts import Conflicting, Deadline, DeadlineKind, Fact, Passed, Received, Rejected
 from recon_stream.domain.rules import Rules
 
@@ -34,19 +33,9 @@ class Decision(NamedTuple):
     result: Result | None
 
 
-class Record(NamedTuple):
-    """A valid record of a source: coordinates in its topic, Kafka timestamp in epoch milliseconds, content."""
-
-    source: int
-    offset: int
-    timestamp: int
-    schema_id: int
-    event: Event
-
-
-def decide(case: Case, record: Record, rules: Rules) -> Decision:
-    """What a valid record changes."""
-    source, offset, timestamp, schema_id, event = record
+def decide(case: Case, record: Received) -> Decision:
+    """What a valid record changes; `record` is the fact that it is if it is accepted."""
+    source, offset, timestamp, rules, _, event = record
     state = case.sources[source]
     known = state.accepted.get(event.event_id)
     if offset <= state.last_offset:
@@ -54,7 +43,7 @@ def decide(case: Case, record: Record, rules: Rules) -> Decision:
         if index is not None:
             return Decision(Outcome.REREAD, None, folded_again(case, index))
     if known is None or event.revision > known.event.revision:
-        return _accepted(case, Outcome.ACCEPTED, Received(source, offset, timestamp, rules, schema_id, event))
+        return Decision(Outcome.ACCEPTED, record, case.apply(record))
     if event.revision < known.event.revision:
         return Decision(Outcome.STALE, None, None)
     if event == known.event:
@@ -63,7 +52,7 @@ def decide(case: Case, record: Record, rules: Rules) -> Decision:
         # a further conflicting copy says nothing new; below the last fact's offset it has been judged before
         return Decision(Outcome.CONFLICT, None, None)
     fact = Conflicting(source, offset, timestamp, rules, event.event_id, event.revision)
-    return _accepted(case, Outcome.CONFLICT, fact)
+    return Decision(Outcome.CONFLICT, fact, case.apply(fact))
 
 
 def reject(case: Case, source: int, offset: int, timestamp: int, reason: str, rules: Rules) -> Decision:
@@ -74,14 +63,16 @@ def reject(case: Case, source: int, offset: int, timestamp: int, reason: str, ru
         return Decision(Outcome.REREAD, None, None if index is None else folded_again(case, index))
     if state.invalid:
         return Decision(Outcome.REJECTED, None, None)
-    return _accepted(case, Outcome.REJECTED, Rejected(source, offset, timestamp, rules, reason))
+    fact = Rejected(source, offset, timestamp, rules, reason)
+    return Decision(Outcome.REJECTED, fact, case.apply(fact))
 
 
 def let_pass(case: Case, deadline: Deadline, rules: Rules) -> Decision | None:
     """What a deadline changes that the partition of its gate has passed; None where the case no longer waits for it."""
     if deadline.kind is DeadlineKind.EXPIRY or deadline not in case.deadlines():
         return None
-    return _accepted(case, Outcome.ACCEPTED, Passed(deadline.kind, deadline.gate, deadline.instant, rules))
+    fact = Passed(deadline.kind, deadline.gate, deadline.instant, rules)
+    return Decision(Outcome.ACCEPTED, fact, case.apply(fact))
 
 
 def folded_again(case: Case, index: int) -> Result | None:
@@ -94,10 +85,6 @@ def every_result(case: Case) -> list[Result]:
     """All revisions of the case, in order."""
     again = Case(case.txn_id)
     return [result for fact in case.facts if (result := again.apply(fact)) is not None]
-
-
-def _accepted(case: Case, outcome: Outcome, fact: Fact) -> Decision:
-    return Decision(outcome, fact, case.apply(fact))
 
 
 def _fact_at(case: Case, source: int, offset: int) -> int | None:

@@ -20,7 +20,7 @@ class Role(IntEnum):
 class Accepted:
     """An event in force: its role stays, its content is replaced by corrections."""
 
-    __slots__ = ("canonical", "event", "event_time", "offset", "role", "schema_id")
+    __slots__ = ("canonical", "event", "event_time", "fact", "role")
 
     def __init__(self, role: Role, fact: Received) -> None:
         self.role = role
@@ -28,13 +28,15 @@ class Accepted:
 
     def replace(self, fact: Received) -> None:
         """Take the content and the coordinates of a correction."""
-        self.event: Event = fact.event
-        self.canonical: int = fact.rules.status_map[fact.source][fact.event.status]
-        self.event_time = min(fact.event.occurred_at, fact.timestamp)
-        self.offset, self.schema_id = fact.offset, fact.schema_id
+        self.fact = fact
+        event: Event = fact.event
+        self.event = event
+        self.canonical: int = fact.rules.status_map[fact.source][event.status]
+        self.event_time = min(event.occurred_at, fact.timestamp)
 
 
-_FAILED_CHAIN = (Status.PENDING, Status.FAILED)
+_FAILED_CHAIN = {Status.PENDING, Status.FAILED}
+_NONE: frozenset[str] = frozenset()
 
 
 class SourceState:
@@ -51,20 +53,23 @@ class SourceState:
         """The entry and its progress in order of acceptance: what the leg is made of."""
         self.surplus_live = 0
         """Surplus events whose own status is not REVERSED."""
-        self.conflicts: set[str] = set()
+        self.conflicts = _NONE
+        """Event ids of which a copy with other content came, and no higher revision since."""
         self.invalid = self.ever_rejected = False
         self.last_offset = -1
         self.leg: Leg | None = None
         self.base_time = self.status_time = 0
         """min(occurred_at, Kafka timestamp) of the event that dates the leg, and of the one that gives its status."""
 
-    def receive(self, fact: Received) -> None:
-        """Take an accepted event or correction."""
+    def receive(self, fact: Received) -> bool:
+        """Take an accepted event or correction; whether it is a correction."""
         event_id = fact.event.event_id
         known = self.accepted.get(event_id)
+        corrects = known is not None
         if known is None:
             known = self.accepted[event_id] = Accepted(Role.ENTRY, fact)
-            known.role = self._role(known)
+            if self.track:
+                known.role = self._role(known)
             if known.role is not Role.SURPLUS:
                 self.track.append(known)
         else:
@@ -75,12 +80,13 @@ class SourceState:
             self.surplus_live += known.canonical != Status.REVERSED
         else:
             self._set_leg(fact.source)
-        self.conflicts.discard(event_id)
+        if self.conflicts:
+            self.conflicts -= {event_id}
         self.invalid = False
+        return corrects
 
     def _role(self, new: Accepted) -> Role:
-        if not self.track:
-            return Role.ENTRY
+        """What another event id is, beside the entry."""
         entry, event = self.track[0].event, new.event
         if (event.amount_minor, event.currency, event.account) != (entry.amount_minor, entry.currency, entry.account):
             return Role.SURPLUS
@@ -93,7 +99,7 @@ class SourceState:
         distinct = set(statuses)
         if len(distinct) < len(statuses):
             return Role.SURPLUS
-        in_a_chain = Status.FAILED not in distinct or distinct <= set(_FAILED_CHAIN)
+        in_a_chain = Status.FAILED not in distinct or distinct <= _FAILED_CHAIN
         return Role.PROGRESS if in_a_chain else Role.SURPLUS
 
     def _set_leg(self, source: int) -> None:
@@ -106,10 +112,14 @@ class SourceState:
                 high = one
             if one.event.reference and (noted is None or one.canonical >= noted.canonical):
                 noted = one
-        event = low.event
+        event, fact = low.event, low.fact
         self.leg = Leg(
             source, event.event_id, event.revision, event.amount_minor, event.currency, event.direction,
             high.event.status, high.canonical, event.occurred_at, event.account,
-            noted.event.reference if noted else None, low.offset, low.schema_id,
+            noted.event.reference if noted else None, fact.offset, fact.schema_id,
         )  # fmt: skip
         self.base_time, self.status_time = low.event_time, high.event_time
+
+
+SILENT = SourceState()
+"""A source that has said nothing; shared, never written to: most cases begin with two of them."""

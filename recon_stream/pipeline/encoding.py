@@ -23,18 +23,29 @@ class SchemaIds(NamedTuple):
     dead_letters: int
 
 
+LEGS_REMEMBERED_MAX = 20_000
+
+
 class ResultEncoder:
-    """Results of one partition as values of recon_results (and, framed for it, recon_mismatches)."""
+    """Results of one partition as values of recon_results.
+
+    A leg is evidence in each revision from its arrival on; it is encoded once.
+    """
 
     def __init__(self, partition: int, schema_id: int) -> None:
+        schema = parsed_schema("reconciliation_result")
         self._partition = partition
         self._head = frame(schema_id)
-        self._write = compile_writer(parsed_schema("reconciliation_result"))
+        self._write = compile_writer(schema, encoded="legs")
+        self._write_leg = compile_writer(next(f["type"]["items"] for f in schema["fields"] if f["name"] == "legs"))
+        self._legs: dict[Leg, bytes] = {}
 
     def __call__(self, result: Result) -> bytes:
         """The framed value."""
-        legs = result.legs
-        primary = result.primary_class
+        legs, breaks = result.legs, result.breaks
+        known = self._legs
+        evidence = [known.get(leg) or self._leg(leg) for leg in legs]
+        primary = result.primary_class if breaks else None
         out = bytearray(self._head)
         self._write(
             (
@@ -43,8 +54,8 @@ class ResultEncoder:
                 result.revision,
                 _VERDICTS[result.verdict],
                 None if primary is None else primary.value,
-                [_break(one) for one in result.breaks],
-                [self._leg(leg) for leg in legs],
+                [_break(one) for one in breaks],
+                evidence,
                 legs[0].amount_minor if legs else None,
                 legs[0].currency if legs else None,
                 result.rules_version,
@@ -54,8 +65,13 @@ class ResultEncoder:
         )
         return bytes(out)
 
-    def _leg(self, leg: Leg) -> tuple[object, ...]:
-        return (*leg[:11], SOURCE_TOPICS[leg.source], self._partition, leg.offset, leg.schema_id)
+    def _leg(self, leg: Leg) -> bytes:
+        out = bytearray()
+        self._write_leg((*leg[:11], SOURCE_TOPICS[leg.source], self._partition, leg.offset, leg.schema_id), out)
+        if len(self._legs) >= LEGS_REMEMBERED_MAX:
+            self._legs.clear()
+        encoded = self._legs[leg] = bytes(out)
+        return encoded
 
 
 def _break(one: Break) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from recon_stream.metrics import catalogue as metrics
 from recon_stream.pipeline.encoding import DeadLetter, DeadLetterEncoder, ResultEncoder, SchemaIds
 from recon_stream.pipeline.lane import Keyed, Lane, Queued
 from recon_stream.pipeline.reading import EventReader
-from recon_stream.pipeline.unit import Unit
+from recon_stream.pipeline.unit import Held, Unit
 from recon_stream.redis.dedup import DuplicateFilter
 from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
 from recon_stream.transport.batch import RecordBatch
@@ -30,16 +30,16 @@ from tables.transactions import CHANGELOG
 
 logger = logging.getLogger(__name__)
 
-_COUNTERS: dict[str, Callable[[str], Counter]] = {
+_COUNTERS: dict[str, Callable[[Any], Counter]] = {
     "result": metrics.RESULTS.labels,
     "dead_letter": metrics.DEAD_LETTERS.labels,
     "deadline": metrics.DEADLINES_FIRED.labels,
     "opened": lambda break_class: metrics.BREAKS.labels(break_class, "opened"),
     "resolved": lambda break_class: metrics.BREAKS.labels(break_class, "resolved"),
-    "copy": lambda source: metrics.DUPLICATES.labels(source, "filter"),
-    "DUPLICATE": lambda source: metrics.DUPLICATES.labels(source, "state"),
-    "STALE": metrics.STALE.labels,
-    "REREAD": metrics.REREAD.labels,
+    "copy": lambda source: metrics.DUPLICATES.labels(SOURCES[source].name, "filter"),
+    "DUPLICATE": lambda source: metrics.DUPLICATES.labels(SOURCES[source].name, "state"),
+    "STALE": lambda source: metrics.STALE.labels(SOURCES[source].name),
+    "REREAD": lambda source: metrics.REREAD.labels(SOURCES[source].name),
 }
 """What a unit counts -> the counter of a kind of it."""
 
@@ -57,6 +57,7 @@ class Engine:
     ) -> None:
         self._app, self._book, self._schema_ids = app, book, schema_ids
         self.filter = duplicate_filter
+        self.cases_held_max = app.settings.cases_held_max // app.settings.partitions
         self.reader = EventReader(registry, stopping=lambda: app.should_stop)
         self._lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
         self._lanes_generation: int | None = None
@@ -113,10 +114,13 @@ class Engine:
 
     # What the lanes need
 
-    def new_unit(self, partition: int, meta: Meta) -> Unit:
+    def new_encoder(self, partition: int) -> ResultEncoder:
         """See Surroundings."""
-        encode = ResultEncoder(partition, self._schema_ids.results)
-        return Unit(partition, meta, self._book, encode, int(time.time() * 1000))
+        return ResultEncoder(partition, self._schema_ids.results)
+
+    def new_unit(self, encode: ResultEncoder, partition: int, meta: Meta, held: dict[bytes, Held]) -> Unit:
+        """See Surroundings."""
+        return Unit(partition, meta, self._book, encode, held, int(time.time() * 1000))
 
     def clock_passed(self, partition: int) -> tuple[int, int, int]:
         """See Surroundings."""

@@ -14,6 +14,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from faust.types import EventT
@@ -24,9 +25,9 @@ from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.domain.facts import Deadline
 from recon_stream.domain.validation import Reason
 from recon_stream.metrics.catalogue import BATCH_RECORDS, STAGE_SECONDS
-from recon_stream.pipeline.encoding import DeadLetter
+from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
 from recon_stream.pipeline.reading import EventReader, Unreadable
-from recon_stream.pipeline.unit import Arrived, Unit, keys_of
+from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of
 from recon_stream.redis.dedup import DuplicateFilter, Seen, mark
 from recon_stream.transport.batch import RawRecord, RecordBatch
 from tables.rows import CASE, Meta
@@ -36,6 +37,8 @@ logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
 DEADLINES_PER_UNIT_MAX = 1000
+RECORDS_A_TURN = 256
+"""Some 10 ms of work: then other lanes, acknowledgements and timers get their turn."""
 DEAD_LETTER_BYTES_MAX = 400_000
 """Of a value that is quoted in a dead letter; the archive has all of it."""
 
@@ -63,8 +66,14 @@ class Surroundings(Protocol):
     def clock_passed(self, partition: int) -> tuple[int, int, int]:
         """Per source, the instant up to which the clock alone says that the partition has passed it, else NEVER."""
 
-    def new_unit(self, partition: int, meta: Meta) -> Unit:
+    cases_held_max: int
+    """Cases that a lane keeps folded between its units."""
+
+    def new_unit(self, encode: ResultEncoder, partition: int, meta: Meta, held: dict[bytes, Held]) -> Unit:
         """A unit under the rules in force."""
+
+    def new_encoder(self, partition: int) -> ResultEncoder:
+        """For the results of a lane."""
 
     async def publish_changelog(self, partition: int, rows: list[tuple[bytes, bytes | None]]) -> int | None:
         """Append rows to the changelog; the offset of the last one, acknowledged."""
@@ -90,6 +99,8 @@ class Lane:
         self._state = Partition(partition)
         self._meta = self._state.meta() or Meta(os.urandom(8), (NEVER, NEVER, NEVER), ())
         self._due_from: dict[int, int] = {gate: self._first_due(gate) for gate in GATES}
+        self._encode = around.new_encoder(partition)
+        self._held: dict[bytes, Held] = {}
         self._queue: deque[Queued] = deque()
         self._wake = asyncio.Event()
 
@@ -141,7 +152,7 @@ class Lane:
             yield queued
 
     async def _work(self, work: list[Queued]) -> None:
-        unit = self._around.new_unit(self._number, self._meta)
+        unit = self._around.new_unit(self._encode, self._number, self._meta, self._held)
         clock = Stopwatch()
         counts = [0, 0, 0]
         try:
@@ -153,6 +164,8 @@ class Lane:
             clock.lap("state_get")
             for place, record in enumerate(arrived):
                 unit.take(record, seen[place] if seen else None, known[place] if known else None)
+                if place % RECORDS_A_TURN == RECORDS_A_TURN - 1:
+                    await asyncio.sleep(0)
             self._let_deadlines_pass(unit)
             clock.lap("decide")
             await self._store(unit, clock)
@@ -228,12 +241,21 @@ class Lane:
         return seen, await self._around.filter.claim(seen)
 
     def _load(self, unit: Unit, keys: set[bytes]) -> None:
-        missing = [key for key in keys if key not in unit.rows]
-        if missing:
-            try:
-                unit.rows.update(zip(missing, self._state.rows(missing), strict=True))
-            except KeyError as error:
-                raise Abandoned from error
+        missing = [key for key in keys if key not in self._held]
+        if not missing:
+            return
+        try:
+            rows = self._state.rows(missing)
+        except KeyError as error:
+            raise Abandoned from error
+        for key, row in zip(missing, rows, strict=True):
+            unit.load(key, row)
+
+    def _forget_oldest(self) -> None:
+        """Keep the cases that were loaded last: their other legs are the likeliest to come."""
+        surplus = len(self._held) - self._around.cases_held_max
+        for key in list(islice(self._held, surplus)) if surplus > 0 else ():
+            del self._held[key]
 
     # Deadlines
 
@@ -265,27 +287,30 @@ class Lane:
         self._load(unit, keys_of(waiting))
         for deadline, key in waiting:
             unit.notice(deadline, key)
-        for deadline, key in unit.touched_deadlines():
+        for deadline, key in unit.waiting():
             if deadline.instant < passed[deadline.gate]:
                 unit.notice(deadline, key)
-        for deadline, _ in unit.touched_deadlines():
-            self._due_from[deadline.gate] = min(self._due_from[deadline.gate], deadline.instant)
 
     # Writing
 
     async def _store(self, unit: Unit, clock: Stopwatch) -> None:
-        changed = unit.changed_rows()
+        changes = unit.changes()
+        for change in changes:
+            for gate, _, instant in change.after:
+                self._due_from[gate] = min(self._due_from[gate], instant)
+        clock.lap("rows")
         self._check_ours()
-        offset = await self._around.publish_changelog(self._number, changed)
+        offset = await self._around.publish_changelog(self._number, [(key, row) for key, row, _, _ in changes])
         clock.lap("changelog")
         self._check_ours()
         await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
         clock.lap("results")
         try:
-            self._state.write(changed, unit.rows, unit.spent, offset)
+            self._state.write(changes, unit.spent, offset)
         except KeyError as error:
             raise Abandoned from error
         self._meta = unit.meta
+        self._forget_oldest()
         clock.lap("state_put")
 
     def _check_ours(self) -> None:
@@ -293,7 +318,7 @@ class Lane:
             raise Abandoned
 
     async def _publish_outbox(self) -> None:
-        unit = self._around.new_unit(self._number, self._meta)
+        unit = self._around.new_unit(self._encode, self._number, self._meta, self._held)
         self._load(unit, set(self._meta.outbox))
         for key in self._meta.outbox:
             unit.publish_again(key)

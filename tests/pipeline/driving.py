@@ -12,7 +12,7 @@ from recon_stream.domain.event import Direction, Event, Source
 from recon_stream.domain.facts import Deadline
 from recon_stream.domain.rules import RulesBook
 from recon_stream.pipeline.encoding import ResultEncoder
-from recon_stream.pipeline.unit import Arrived, Unit
+from recon_stream.pipeline.unit import Arrived, Held, Unit
 from tables.rows import META, Meta, case_key
 
 PARTITION = 0
@@ -46,24 +46,31 @@ class Bench:
     def __init__(self, book: RulesBook) -> None:
         self.book = book
         self.rows: dict[bytes, bytes] = {}
+        self.held: dict[bytes, Held] = {}
+        self.encode = ResultEncoder(PARTITION, 2)
+        self.keeps_cases = False
+        """Whether units find the cases of earlier units in memory, or load them from their rows."""
         self.meta = Meta(b"epoch---", (NEVER, NEVER, NEVER), ())
         self.results: list[dict[str, Any]] = []
         self.result_bytes: list[tuple[bytes, bytes]] = []
         self.mismatches: list[dict[str, Any]] = []
         self.dead_letters: list[Any] = []
-        self.outcomes: list[tuple[str, str]] = []
+        self.outcomes: list[tuple[str, object]] = []
 
     def unit(self, records: Sequence[Arrived] = (), deadlines: Iterable[tuple[Deadline, str]] = ()) -> Unit:
         """Run one unit of work and keep what it stored and published."""
-        unit = Unit(PARTITION, self.meta, self.book, ResultEncoder(PARTITION, 2), failed_at=0)
+        if not self.keeps_cases:
+            self.held.clear()
+        unit = Unit(PARTITION, self.meta, self.book, self.encode, self.held, failed_at=0)
         due = [(deadline, case_key(txn_id)) for deadline, txn_id in deadlines]
         for key in {record.key for record in records} | {key for _, key in due}:
-            unit.rows[key] = self.rows.get(key)
+            if key not in self.held:
+                unit.load(key, self.rows.get(key))
         for record in records:
             unit.take(record)
         for deadline, key in due:
             unit.notice(deadline, key)
-        for key, row in unit.changed_rows():
+        for key, row, _, _ in unit.changes():
             if key == META:
                 self.meta = unit.meta
             elif row is None:

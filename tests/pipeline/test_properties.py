@@ -20,9 +20,10 @@ FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthChe
 Sent = tuple[str, int, dict[str, Any]]
 
 
-def run(sent: list[Sent], cuts: set[int]) -> Bench:
+def run(sent: list[Sent], cuts: set[int], *, keeps_cases: bool = False) -> Bench:
     """Feed (topic, Kafka timestamp, fields) in this order, a new unit of work before each place in `cuts`."""
     bench, unit, offsets = Bench(BOOK), [], dict.fromkeys(SOURCES, 0)
+    bench.keeps_cases = keeps_cases
     for place, (topic, stamp, said) in enumerate(sent):
         if place in cuts and unit:
             bench.unit(unit)
@@ -71,7 +72,11 @@ def test_the_split_into_units_changes_no_byte(history_of: list[Any], seed: int) 
     sent = [(topic, stamp, said) for topic, _, stamp, said in history_of]
     chance = random.Random(seed)
     cuts = {place for place in range(len(sent)) if chance.random() < 0.5}
-    assert run(sent, cuts).result_bytes == run(sent, set(range(len(sent)))).result_bytes
+    one_by_one = run(sent, set(range(len(sent))))
+    for keeps_cases in (False, True):
+        bench = run(sent, cuts, keeps_cases=keeps_cases)
+        assert bench.result_bytes == one_by_one.result_bytes
+        assert bench.rows == one_by_one.rows
 
 
 @FEW
