@@ -1,20 +1,15 @@
 -- Every statement of the product, in named blocks: `-- name --`, then lines that say what it does, then the statement.
 
 -- lock_offsets --
--- Makes the bookkeeping rows of these partitions where they are missing, in one order for all writers.
-INSERT INTO sink_offsets (topic, partition, next_offset)
+-- Locks the bookkeeping rows of these partitions until the end of the transaction, in one order for all writers, and makes those that
+-- are missing: one writer a partition at a time, whoever thinks it owns it. The update changes nothing but locks and returns
+-- the newest row; SELECT … FOR UPDATE over a list may miss rows that another writer has just moved on.
+INSERT INTO sink_offsets AS stored (topic, partition, next_offset)
 SELECT topic, partition, 0
 FROM unnest(%(topics)s::text[], %(partitions)s::integer[]) AS wanted (topic, partition)
 ORDER BY topic, partition
-ON CONFLICT DO NOTHING
-
--- read_offsets --
--- Locks the bookkeeping rows until the end of the transaction: one writer a partition at a time, whoever thinks it owns it.
-SELECT topic, partition, next_offset
-FROM sink_offsets
-WHERE (topic, partition) IN (SELECT * FROM unnest(%(topics)s::text[], %(partitions)s::integer[]))
-ORDER BY topic, partition
-FOR UPDATE
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = stored.next_offset
+RETURNING topic, partition, next_offset
 
 -- save_offsets --
 -- Moves the bookkeeping on, never back.

@@ -174,8 +174,7 @@ async def _transaction(pool: Pool, reached: Iterable[Reached]) -> AsyncIterator[
         ends[place] = max(ends.get(place, 0), batch.next_offset)
     places = {"topics": [topic for topic, _ in ends], "partitions": [partition for _, partition in ends]}
     async with pool.connection() as connection:
-        await connection.execute(QUERIES["lock_offsets"], places)
-        cursor = await connection.execute(QUERIES["read_offsets"], places)
+        cursor = await connection.execute(QUERIES["lock_offsets"], places)
         before = {(topic, partition): offset for topic, partition, offset in await cursor.fetchall()}
         yield connection, before
         await connection.execute(QUERIES["save_offsets"], places | {"next_offsets": list(ends.values())})

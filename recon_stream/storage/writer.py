@@ -87,8 +87,6 @@ class Instruments:
 class Host(Protocol):
     """The application around a writer."""
 
-    readiness: dict[str, Callable[[], str | None]]
-
     def pause_watchdog(self, reason: str) -> AbstractContextManager[None]:
         """While it is held, no progress is no stall."""
 
@@ -116,7 +114,6 @@ class Writer(Generic[B]):
         self._queue: deque[Delivery] = deque()
         self._wake = asyncio.Event()
         self._paused: str | None = None
-        host.readiness[f"postgres {table}"] = lambda: self._paused
 
     def submit(self, delivery: Delivery) -> None:
         """Queue a batch; it is marked done and acknowledged once it is committed."""

@@ -66,9 +66,9 @@ BEGIN
     FOREACH day IN ARRAY kept LOOP
         child := 'raw_events_' || to_char(day, 'YYYYMMDD');
         IF to_regclass(format('public.%I', child)) IS NULL THEN
-            PERFORM pg_advisory_xact_lock(hashtext('recon: partitions of raw_events'));
-            IF to_regclass(format('public.%I', child)) IS NULL THEN -- nobody made it while we waited
-                LOCK TABLE public.raw_events IN SHARE UPDATE EXCLUSIVE MODE;
+            -- One at a time. An advisory lock would not do: only a lock on a relation makes the next look-up see what others made meanwhile.
+            LOCK TABLE public.raw_events IN SHARE UPDATE EXCLUSIVE MODE;
+            IF to_regclass(format('public.%I', child)) IS NULL THEN
                 LOCK TABLE public.raw_events_default IN ACCESS EXCLUSIVE MODE;
                 EXECUTE format('CREATE TABLE public.%I (LIKE public.raw_events INCLUDING ALL)', child);
                 EXECUTE format(
