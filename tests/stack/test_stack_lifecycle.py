@@ -130,6 +130,7 @@ def test_topics_and_schema_ids_survive_down_and_a_killed_up(environ: dict[str, s
     """Data are kept across `down`, an `up` that is killed half way, and the `up` after it."""
     settings = started_up(environ)
     asyncio.run(create_topic(settings, "kept"))
+    register(settings, "first-value", SCHEMA.replace(b"kept", b"first"))
     schema_id = register(settings, "kept-value")
 
     assert set(asyncio.run(local.down(settings))) == {service.name for service in SERVICES}
@@ -153,6 +154,8 @@ def test_topics_and_schema_ids_survive_down_and_a_killed_up(environ: dict[str, s
     assert survivors.items() <= pids(settings).items(), "a process without a record would hold its port"
     assert settings == load_settings(environ), "ports and passwords are kept"
     assert "kept" in asyncio.run(topics(settings))
+    with urllib.request.urlopen(f"{settings.schema_registry_url}/schemas/ids/{schema_id}", timeout=10) as response:
+        assert json.loads(json.load(response)["schema"])["name"] == "kept"
     assert register(settings, "kept-value") == schema_id
     assert register(settings, "other-value", SCHEMA.replace(b"kept", b"other")) > schema_id
 
@@ -224,9 +227,9 @@ def test_a_taken_port_is_named_with_the_process_that_has_it(environ: dict[str, s
         [sys.executable, "-c", program, "a-foreign-server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
+    chosen = {"RECON_STATE_DIR": str(tmp_path / "state"), "RECON_STACK_PORTS": "default"}
     try:
         port = other.stdout.readline().strip()
-        chosen = {"RECON_STATE_DIR": str(tmp_path / "state"), "RECON_STACK_PORTS": "default"}
         numbers = [free() for _ in range(5)]
         names = ("KAFKA", "KAFKA_CONTROLLER", "REGISTRY", "REGISTRY_MANAGEMENT", "POSTGRES")
         chosen |= {f"RECON_STACK_{name}_PORT": str(number) for name, number in zip(names, numbers, strict=True)}
@@ -238,6 +241,7 @@ def test_a_taken_port_is_named_with_the_process_that_has_it(environ: dict[str, s
         assert set(pids(load_settings(chosen)).values()) == {None}
     finally:
         other.communicate()
+        asyncio.run(local.reset(load_settings(chosen)))
 
 
 def free() -> int:
