@@ -48,4 +48,4 @@ def holder(port: int) -> str:
                 return f"process {connection.pid} ({command[:160] or psutil.Process(connection.pid).name()})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         pass  # the answer below is all that can be said
-    return "a process of another user"
+    return "a process that this user may not see"
