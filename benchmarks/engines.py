@@ -1,0 +1,120 @@
+"""The two engines: a worker of recon-stream, and stock Faust."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+import orjson
+
+from benchmarks.backlog import Backlog
+from benchmarks.kafka import Broker
+from benchmarks.measuring import QUIET_SECONDS, Engine
+from benchmarks.oracle import product_claim, product_said, stock_claim, stock_said
+from benchmarks.stock_faust import Config
+from recon_stream.redis.client import connect
+from recon_stream.rulebook import load_rules
+from recon_stream.settings import Settings, read_env_file
+from recon_stream.stack.ports import free_ports
+from recon_stream.topics import RESULTS, changelog_topic, create_topics
+
+SCRAPE_TIMEOUT = aiohttp.ClientTimeout(total=60)
+_SAMPLE = re.compile(r"^(\w+?)(?:_total)?(?:\{(.*)\})? (\S+)$", re.MULTILINE)
+
+
+class Product(Engine):
+    """One worker with a fresh state, a fresh group and an empty duplicate filter."""
+
+    name = "recon-stream"
+    results_topic = RESULTS
+    said_in = staticmethod(product_said)
+    claim_of = staticmethod(product_claim)
+
+    def __init__(self, settings: Settings, broker: Broker, folder: Path, number: int) -> None:
+        super().__init__(settings, broker, folder, number)
+        self.own = replace(settings, app_id=f"bench-{number}", state_dir=self.folder)
+        self.port = free_ports(1)[0]
+        # deadlines wait until it is known that no feed stands still; then the missing legs are told
+        self.hold_seconds = load_rules(settings).current.stall.after_ms / 1000 + QUIET_SECONDS
+        self.scraped: dict[str, float] = {}
+
+    async def prepare(self) -> tuple[list[str], dict[str, str]]:
+        await create_topics(self.own)
+        async with connect(self.settings) as redis:
+            await redis.flushdb()
+        environ = read_env_file(self.settings.state_dir / "stack.env") | {
+            "RECON_STATE_DIR": str(self.folder),
+            "RECON_APP_ID": self.own.app_id,
+            "RECON_OPERATIONS_PORT": str(self.port),
+        }
+        return [sys.executable, "-m", "recon_stream", "worker"], environ
+
+    async def done(self, backlog: Backlog) -> float:
+        try:
+            url = f"http://127.0.0.1:{self.port}/metrics"
+            async with aiohttp.ClientSession(timeout=SCRAPE_TIMEOUT) as session, session.get(url) as answer:
+                text = await answer.text()
+        except aiohttp.ClientConnectionError:
+            return 0.0  # it does not listen yet
+        self.scraped = {f"{name}{{{labels}}}": float(value) for name, labels, value in _SAMPLE.findall(text)}
+        return sum(value for name, value in self.scraped.items() if name.startswith("recon_events{")) / backlog.events
+
+    async def details(self, backlog: Backlog) -> dict[str, float]:
+        """Records a unit of work, wall clock of the stages that do not wait, and whether the filter was there."""
+        async with connect(self.settings) as redis:
+            keys = await redis.dbsize()
+        units = self.scraped["recon_batch_records_count{}"]
+        found = {
+            "records_a_unit": round(backlog.events / units),
+            "filter_failed_open": self.scraped["recon_filter_fail_open{}"],
+            "filter_keys": keys,
+        }
+        for stage in ("decode", "state_get", "decide", "state_put"):
+            seconds = self.scraped[f'recon_stage_seconds_sum{{stage="{stage}"}}']
+            found[f"{stage}_wall_us"] = round(seconds / backlog.events * 1e6, 1)
+        return found
+
+    async def clean(self) -> None:
+        await self.broker.delete([changelog_topic(self.own)])
+        shutil.rmtree(self.folder)
+
+
+class StockFaust(Engine):
+    """One process of stock Faust over the same topics; see stock_faust.py."""
+
+    name = "stock Faust"
+    hold_seconds = 0.0
+    said_in = staticmethod(stock_said)
+    claim_of = staticmethod(stock_claim)
+
+    def __init__(self, settings: Settings, broker: Broker, folder: Path, number: int) -> None:
+        super().__init__(settings, broker, folder, number)
+        self.app_id = f"bench-stock-{number}"
+        self.results_topic = f"{self.app_id}-results"
+
+    async def prepare(self) -> tuple[list[str], dict[str, str]]:
+        await self.broker.create(self.results_topic)
+        config = Config(
+            self.app_id,
+            self.settings.kafka_bootstrap_servers,
+            str(self.folder),
+            self.settings.partitions,
+            self.results_topic,
+        )
+        return [sys.executable, "-m", "benchmarks.stock_faust", orjson.dumps(config._asdict()).decode()], {}
+
+    async def done(self, backlog: Backlog) -> float:
+        # every leg but a transaction's first makes one result
+        wanted = backlog.events - backlog.transactions
+        return sum((await self.broker.ends(self.results_topic)).values()) / wanted
+
+    async def details(self, backlog: Backlog) -> dict[str, float]:
+        return {}
+
+    async def clean(self) -> None:
+        await self.broker.delete([self.results_topic, f"{self.app_id}-transactions-changelog"])
+        shutil.rmtree(self.folder)
