@@ -19,17 +19,23 @@ Writer = Callable[[tuple[Any, ...], bytearray], None]
 _INT = (-(1 << 31), (1 << 31) - 1)
 _LONG = (-(1 << 63), (1 << 63) - 1)
 
-# The zigzag varints of -64..63 are one byte; most lengths, enums and small numbers are.
-_ONE_BYTE = tuple(bytes((n << 1,)) for n in range(64))
+_MORE = tuple(bytes((n & 127 | 128, n >> 7 | 128)) for n in range(1 << 14))
+"""Fourteen bits of a varint that goes on."""
+_SHORT = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(0, 1 << 14, 2))
+"""The zigzag varints of 0..8191, by number: most lengths, symbols and small numbers."""
+_SHORT_END = len(_SHORT)
 
 
 def write_long(out: bytearray, number: int) -> None:
     """Append the zigzag varint of a 64-bit number."""
-    if 0 <= number < 64:
-        out += _ONE_BYTE[number]
+    if 0 <= number < _SHORT_END:
+        out += _SHORT[number]
         return
     n = (number << 1) ^ (number >> 63)
-    while n > 127:
+    while n >= 1 << 14:
+        out += _MORE[n & 16383]
+        n >>= 14
+    if n > 127:
         out.append(n & 127 | 128)
         n >>= 7
     out.append(n)
@@ -150,11 +156,11 @@ def _write_lines(kind: Any, name: str, function: str, source: list[str], named: 
     plain = kind["type"] if isinstance(kind, dict) else kind
     if plain in ("string", "bytes"):
         encoded = [f"b = {name}.encode()"] if plain == "string" else [f"b = {name}"]
-        return [*encoded, "n = size(b)", "if n < 64: out += one_byte[n]", "else: write_long(out, n)", "out += b"]
+        return [*encoded, "n = size(b)", "if n < short_end: out += short[n]", "else: write_long(out, n)", "out += b"]
     if plain in ("long", "int"):
         return [f"write_long(out, {name})"]
     if plain == "enum":
-        return [f"out += one_byte[{name}]"]
+        return [f"out += short[{name}]"]
     if plain == "array":
         _write_record(kind["items"], function, source, named)
         return [
@@ -167,6 +173,7 @@ def _write_lines(kind: Any, name: str, function: str, source: list[str], named: 
 
 
 def _compiled(lines: list[str], name: str) -> Any:
-    space: dict[str, Any] = {"read_long": read_long, "write_long": write_long, "one_byte": _ONE_BYTE, "size": len}
+    space: dict[str, Any] = {"read_long": read_long, "write_long": write_long, "size": len}
+    space |= {"short": _SHORT, "short_end": _SHORT_END}
     exec("\n".join(lines), space)  # noqa: S102 - our own schema, never data
     return space[name]

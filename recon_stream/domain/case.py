@@ -118,17 +118,12 @@ class Case:
 
     def deadlines(self) -> list[Deadline]:
         """What must be noticed next, as things stand; at most one entry a gate and kind."""
-        if self._rules is None or not self.legs:
+        legs, rules = self.legs, self._rules
+        if rules is None or not legs:
             return []
-        rules, passed, found = self._rules, self._passed, []
-        if len(self.legs) < len(SOURCES):
-            base = min(state.base_time for state in self.sources if state.leg is not None)
-            for source in SOURCES:
-                instant = base + rules.missing_grace_ms[source]
-                if self._is_awaited(source) and passed.get((DeadlineKind.MISSING, source), instant - 1) < instant:
-                    found.append(Deadline(source, DeadlineKind.MISSING, instant))
-        if len(self.legs) > 1:
-            found += self._status_deadlines(rules)
+        found = self._missing_deadlines(rules) if len(legs) < len(SOURCES) else []
+        if len(legs) > 1:
+            found += self._status_deadlines(legs, rules)
         if not found and self.is_closed():
             found.append(Deadline(EVERY_SOURCE, DeadlineKind.EXPIRY, self._latest + rules.retention_ms))
         return found
@@ -137,20 +132,30 @@ class Case:
         """Whether nothing more is expected: a terminal verdict and no open break."""
         return self.verdict not in (Verdict.PENDING, Verdict.BROKEN)
 
-    def _status_deadlines(self, rules: Rules) -> list[Deadline]:
-        canonical = [leg.canonical_status for leg in self.legs]
-        lowest, highest = min(canonical), max(canonical)
-        if lowest != highest:
-            if Status.FAILED in canonical and (Status.SUCCESS in canonical or Status.REVERSED in canonical):
+    def _missing_deadlines(self, rules: Rules) -> list[Deadline]:
+        base = min([state.base_time for state in self.sources if state.leg is not None])
+        found = []
+        for source, state in enumerate(self.sources):
+            if state.leg is None and not state.ever_rejected:
+                instant = base + rules.missing_grace_ms[source]
+                if self._passed.get((DeadlineKind.MISSING, source), instant - 1) < instant:
+                    found.append(Deadline(source, DeadlineKind.MISSING, instant))
+        return found
+
+    def _status_deadlines(self, legs: tuple[Leg, ...], rules: Rules) -> list[Deadline]:
+        canonical = {leg.canonical_status for leg in legs}
+        if len(canonical) > 1:
+            if Status.FAILED in canonical and not canonical.isdisjoint((Status.SUCCESS, Status.REVERSED)):
                 return []  # a contradiction needs no grace
             kind, instant = DeadlineKind.STATUS, self._status_time() + rules.status_grace_ms
-        elif lowest == Status.PENDING and len(canonical) == len(SOURCES):
+        elif Status.PENDING in canonical and len(legs) == len(SOURCES):
             kind, instant = DeadlineKind.PENDING, self._status_time() + rules.pending_limit_ms
         else:
             return []
         if self._has_passed(kind, instant):
             return []
-        return [Deadline(leg.source, kind, instant) for leg in self.legs if leg.canonical_status == lowest]
+        lowest = min(canonical)
+        return [Deadline(leg.source, kind, instant) for leg in legs if leg.canonical_status == lowest]
 
     def _status_time(self) -> int:
         return max(state.status_time for state in self.sources if state.leg is not None)

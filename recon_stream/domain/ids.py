@@ -10,5 +10,8 @@ def identity(*parts: str | int) -> str:
 
     The first 16 bytes in hex.
     """
-    text = [str(part).encode() for part in parts]
-    return sha256(b"".join([len(part).to_bytes(4, "big") + part for part in text])).digest()[:16].hex()
+    data = b""
+    for part in parts:
+        text = part.encode() if isinstance(part, str) else b"%d" % part
+        data += len(text).to_bytes(4, "big") + text
+    return sha256(data).hexdigest()[:32]

@@ -29,7 +29,8 @@ LEGS_REMEMBERED_MAX = 20_000
 class ResultEncoder:
     """Results of one partition as values of recon_results.
 
-    A leg is evidence in each revision from its arrival on; it is encoded once.
+    A leg is evidence in each revision from its arrival on; it is encoded once, and known by its identity: a leg never
+    changes, and it lives as long as it is remembered here.
     """
 
     def __init__(self, partition: int, schema_id: int) -> None:
@@ -38,13 +39,13 @@ class ResultEncoder:
         self._head = frame(schema_id)
         self._write = compile_writer(schema, encoded="legs")
         self._write_leg = compile_writer(next(f["type"]["items"] for f in schema["fields"] if f["name"] == "legs"))
-        self._legs: dict[Leg, bytes] = {}
+        self._legs: dict[int, tuple[Leg, bytes]] = {}
 
     def __call__(self, result: Result) -> bytes:
         """The framed value."""
         legs, breaks = result.legs, result.breaks
         known = self._legs
-        evidence = [known.get(leg) or self._leg(leg) for leg in legs]
+        evidence = [(known.get(id(leg)) or self._leg(leg))[1] for leg in legs]
         primary = result.primary_class if breaks else None
         out = bytearray(self._head)
         self._write(
@@ -65,12 +66,12 @@ class ResultEncoder:
         )
         return bytes(out)
 
-    def _leg(self, leg: Leg) -> bytes:
+    def _leg(self, leg: Leg) -> tuple[Leg, bytes]:
         out = bytearray()
         self._write_leg((*leg[:11], SOURCE_TOPICS[leg.source], self._partition, leg.offset, leg.schema_id), out)
         if len(self._legs) >= LEGS_REMEMBERED_MAX:
             self._legs.clear()
-        encoded = self._legs[leg] = bytes(out)
+        encoded = self._legs[id(leg)] = (leg, bytes(out))
         return encoded
 
 

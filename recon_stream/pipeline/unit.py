@@ -72,6 +72,7 @@ class Unit:
         self.watermarks = list(meta.watermarks)
         self._held = held
         self._touched: dict[bytes, Held] = {}
+        self._waiting: dict[bytes, list[Deadline]] = {}
         self._expired: set[bytes] = set()
         self._outbox: list[bytes] = []
         self.spent: list[tuple[Deadline, bytes]] = []
@@ -129,7 +130,8 @@ class Unit:
 
     def waiting(self) -> list[tuple[Deadline, bytes]]:
         """What the cases that changed in this unit wait for, as they stand."""
-        return [(deadline, key) for key, held in self._touched.items() for deadline in held.case.deadlines()]
+        self._waiting = {key: held.case.deadlines() for key, held in self._touched.items()}
+        return [(deadline, key) for key, deadlines in self._waiting.items() for deadline in deadlines]
 
     def notice(self, deadline: Deadline, key: bytes) -> None:
         """A deadline that its gate has passed."""
@@ -169,7 +171,8 @@ class Unit:
                 if held.is_stored:  # a case that came and expired within the unit was never stored
                     changed.append(RowChange(key, None, before, []))
                 continue
-            held.deadlines = held.case.deadlines()
+            known = self._waiting.get(key)
+            held.deadlines = held.case.deadlines() if known is None else known
             held.is_stored = True
             changed.append(RowChange(key, encode_deadlines(held.deadlines) + held.facts, before, held.deadlines))
         core, gateway, mobile = self.watermarks
@@ -182,6 +185,8 @@ class Unit:
     def _append(self, key: bytes, held: Held, fact: Fact, payload: bytes) -> None:
         held.facts += encode_fact(fact, payload)
         self._touched[key] = held
+        if self._waiting:
+            self._waiting.pop(key, None)
 
     def _publish(self, result: Result, raw_key: bytes) -> None:
         value = self._encode(result)
