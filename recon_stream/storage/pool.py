@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from psycopg import AsyncConnection, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
@@ -22,6 +24,28 @@ _RECONNECT_TIMEOUT = 2
 _SESSION = (
     "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
 )
+
+
+_TOLD_AGAIN_AFTER = 60
+
+
+class _ToldOnce(logging.Filter):
+    """Lets the same line through once a minute: a pool says at each attempt why it cannot connect."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, int] = {}  # line -> second of the log
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text, second = record.getMessage(), int(record.created)
+        if second - self._told.get(text, 0) < _TOLD_AGAIN_AFTER:
+            return False
+        self._told = {line: at for line, at in self._told.items() if second - at < _TOLD_AGAIN_AFTER}
+        self._told[text] = second
+        return True
+
+
+logging.getLogger("psycopg.pool").addFilter(_ToldOnce())
 
 
 def connection_string(url: str, settings: Settings, name: str) -> str:

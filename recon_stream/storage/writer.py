@@ -19,9 +19,9 @@ from recon_stream.storage.store import Written
 
 _logger = logging.getLogger(__name__)
 
-# Seconds. The first retry is quick (a failover is often over by then), the last bounds how long a return goes unnoticed.
-_BACKOFF_FIRST = 0.1
-_BACKOFF_MAX = 3.0
+# Milliseconds. The first retry is quick (a failover is often over by then), the last bounds how long a return goes unnoticed.
+_BACKOFF_FIRST = 100
+_BACKOFF_MAX = 3000
 
 # A connection that was lost, refused or timed out, a full disk, a server that starts, stops or has become a standby: it passes
 _TRANSIENT = (
@@ -191,7 +191,7 @@ class Writer(Generic[B]):
     async def _retry(self, batches: Sequence[B]) -> Written:
         wait = _BACKOFF_FIRST
         while True:
-            await asyncio.sleep(wait)
+            await asyncio.sleep(wait / 1000)
             written = await self._try(batches)
             if written is not None:
                 return written
