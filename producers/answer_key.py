@@ -5,9 +5,10 @@ A line for each transaction:
 the set of breaks that are open in the end. `resolved` are breaks that open and resolve on the way when the records are
 sent and read at their times; what was never seen open is not wrong, and others may open and resolve.
 
-The last line: `{"totals": {...}}` with `transactions`; `records`, by topic; `dead_letters`, by family; `money_minor`, by
-source (that of the topic) and currency as written, over all records that decode, copies, corrections and invalid ones
-included; `plan`, by which the same key can be made again. A key without that line is of a run that did not end.
+The last line: `{"totals": {...}}` with `transactions`; `faults`, how often each; `records`, by topic; `dead_letters`, by
+family; `money_minor`, by source (that of the topic) and currency as written, over all records that decode, copies,
+corrections and invalid ones included; `plan`, by which the same key can be made again. A key without that line is of a
+run that did not end.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recon_stream.registration import SubjectState, check_schemas, register_schemas
+from recon_stream.registration import COMPATIBILITY, SubjectState, check_schemas, register_schemas
 from recon_stream.settings import load_settings
 from recon_stream.topics import TopicState, check_topics, create_topics
 
@@ -83,12 +83,11 @@ def _show_topics(states: Sequence[TopicState], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
     else:
-        table = _table("Kafka topics", "topic", "what for", "partitions", "replicas", "state")
+        table = _table("Kafka topics", "topic", "partitions", "replicas", "state")
         for state in states:
             well = "created" if state.created else "ok"
             table.add_row(
                 state.name,
-                state.about,
                 _number(state.partitions),
                 _number(state.replication_factor),
                 _verdict(state.problems, well),
@@ -101,14 +100,13 @@ def _show_subjects(states: Sequence[SubjectState], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(state) for state in states], indent=2))
     else:
-        table = _table("Schemas", "subject", "schema", "id", "version", "compatibility", "state")
+        table = _table(f"Schemas, compatibility {COMPATIBILITY}", "subject", "schema", "id", "version", "state")
         for state in states:
             table.add_row(
                 state.subject,
                 state.schema,
                 _number(state.schema_id),
                 _number(state.version),
-                state.compatibility or "-",
                 _verdict(state.problems, "ok"),
             )
         _print(table, [(state.subject, state.problems) for state in states])
@@ -125,10 +123,9 @@ def _verdict(problems: tuple[str, ...], well: str) -> str:
 
 def _table(title: str, name: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
-    # a name is there to be copied: it is folded where it must be, never cut
-    table.add_column(name, overflow="fold", min_width=24)
-    for column in columns:
-        table.add_column(column)
+    for column in (name, *columns):
+        # names are there to be copied: never folded
+        table.add_column(column, no_wrap=True)
     return table
 
 
