@@ -34,7 +34,8 @@ _VERDICTS_ALWAYS = (Verdict.MATCHED, Verdict.PENDING, Verdict.BROKEN)
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _LAG_WARNING = 10_000  # records: some seconds of work
-_DIM = "bright_black"
+_DIM = "grey50"
+_FLOW_WIDTH = 66
 
 
 def render(model: Model, now: float) -> RenderableType:
@@ -67,7 +68,7 @@ class _Frame:
 
 def _narrow_top(frame: _Frame, width: int, height: int | None) -> list[RenderableType]:
     roomy = height is None or height >= 34
-    verdicts, breaks = _verdicts(frame, (width - 2) // 2), _breaks(frame, (width - 2) // 2, 11 if roomy else 4)
+    verdicts, breaks = _verdicts(frame), _breaks(frame, 11 if roomy else 4)
     counts = Table.grid(padding=(0, 2, 0, 0), expand=True)
     counts.add_column(ratio=1)
     counts.add_column(ratio=1)
@@ -83,14 +84,14 @@ def _narrow_top(frame: _Frame, width: int, height: int | None) -> list[Renderabl
 
 
 def _wide_top(frame: _Frame, width: int) -> list[RenderableType]:
-    third = (width - 8) // 3
-    columns = Table.grid(padding=(0, 4, 0, 0), expand=True)
-    for _ in range(3):
-        columns.add_column(ratio=1)
+    columns = Table.grid(padding=(0, 3, 0, 0), expand=True)
+    columns.add_column(ratio=1)
+    columns.add_column(ratio=1)
+    columns.add_column(width=_FLOW_WIDTH)
     origin = _origin(frame)
     columns.add_row(
-        Group(Text("VERDICTS", style="bold"), _verdicts(frame, third)),
-        Group(Text("OPEN BREAKS", style="bold"), _breaks(frame, third, 11)),
+        Group(Text("VERDICTS", style="bold"), _verdicts(frame)),
+        Group(Text("OPEN BREAKS", style="bold"), _breaks(frame, 11)),
         _flow(frame),
     )
     return [_head(frame), _figures(frame, width), _title(f"Verdicts and open breaks ({origin}) · flow"), columns]
@@ -137,7 +138,7 @@ def _origin(frame: _Frame) -> str:
     return frame.model.counts(frame.now).origin
 
 
-def _verdicts(frame: _Frame, width: int) -> RenderableType:
+def _verdicts(frame: _Frame) -> RenderableType:
     verdicts = frame.model.counts(frame.now).verdicts
     shown = [verdict for verdict in _VERDICT_STYLES if verdict in _VERDICTS_ALWAYS or verdicts.get(verdict)]
     total = sum(verdicts.values())
@@ -146,10 +147,10 @@ def _verdicts(frame: _Frame, width: int) -> RenderableType:
         mark, style = _VERDICT_STYLES[verdict]
         name = verdict.replace("MATCHED_WITHIN_TOLERANCE", "WITHIN_TOLERANCE")
         rows.append((f"{mark} {name}", style, verdicts.get(verdict, 0)))
-    return _bars(rows, total, width)
+    return _Bars(rows, total)
 
 
-def _breaks(frame: _Frame, width: int, rows_max: int) -> RenderableType:
+def _breaks(frame: _Frame, rows_max: int) -> RenderableType:
     counts = frame.model.counts(frame.now).open_breaks
     order = {str(name): place for place, name in enumerate(BreakClass)}
     found = sorted(counts.items(), key=lambda item: (-item[1], order.get(item[0], len(order))))
@@ -160,20 +161,25 @@ def _breaks(frame: _Frame, width: int, rows_max: int) -> RenderableType:
     if len(shown) < len(found):
         rest = found[len(shown) :]
         rows.append((f"{len(rest)} other classes", _DIM, sum(number for _, number in rest)))
-    return _bars(rows, max(number for _, _, number in rows), width)
+    return _Bars(rows, found[0][1])
 
 
-def _bars(rows: Sequence[tuple[str, str, int]], full: int, width: int) -> RenderableType:
-    names = max(len(name) for name, _, _ in rows)
-    numbers = max(len(f"{number:,}") for _, _, number in rows)
-    room = max(0, width - names - numbers - 2)
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_column(no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True)
-    grid.add_column(no_wrap=True)
-    for name, style, number in rows:
-        grid.add_row(Text(name, style=style), f"{number:,}", Text(bar(number, full, room), style=style))
-    return grid
+@dataclass(frozen=True, slots=True)
+class _Bars:
+    """Rows of (name, style, number) with a bar each that takes what is left of the width; a dim row has none."""
+
+    rows: Sequence[tuple[str, str, int]]
+    full: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        names = max(len(name) for name, _, _ in self.rows)
+        numbers = max(len(f"{number:,}") for _, _, number in self.rows)
+        room = max(0, options.max_width - names - numbers - 2)
+        for name, style, number in self.rows:
+            drawn = "" if style == _DIM else bar(number, self.full, room)
+            line = Text.assemble((f"{name:<{names}}", style), f" {number:>{numbers},} ", (drawn, style))
+            line.truncate(options.max_width)
+            yield line
 
 
 def _flow(frame: _Frame) -> RenderableType:
