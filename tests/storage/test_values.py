@@ -33,6 +33,9 @@ def test_two_texts_never_become_one(one: str, other: str) -> None:
     """NUL is gone, and nothing else has become the same."""
     assert "\0" not in storable(one)
     assert (storable(one) == storable(other)) == (one == other)
+    assert (storable(storable(one)) == storable(one)) == (storable(one) == one), (
+        "what one is written as is a text of its own"
+    )
 
 
 @given(st.text(min_size=1), st.integers(1, 3000), st.text(max_size=3))
