@@ -65,7 +65,8 @@ def compile_reader(schema: Schema) -> Reader:
     Enums come as the index of their symbol. Flat records only. The record must end where the value ends: anything
     else raises ValueError (UnicodeDecodeError among them) or IndexError.
     """
-    lines = ["def read(v, p):"]
+    # One decoding for all: in Latin-1 a byte is a character, so a slice that is ASCII needs no decoding of its own.
+    lines = ["def read(v, p):", " t = v.decode('latin-1')"]
     names = []
     for number, field in enumerate(schema["fields"]):
         name = f"f{number}"
@@ -89,7 +90,7 @@ def _read_lines(kind: Any, name: str) -> list[str]:
         ]
     plain = kind["type"] if isinstance(kind, dict) else kind
     if plain in ("string", "bytes"):
-        text = "str(v[p:e], 'utf-8')" if plain == "string" else "v[p:e]"
+        text = [f"{name} = t[p:e]", f"if not {name}.isascii(): {name} = str(v[p:e], 'utf-8')"]
         return [
             "n = v[p]; p += 1",
             "if n < 128: n = (n >> 1) ^ -(n & 1)",
@@ -97,14 +98,26 @@ def _read_lines(kind: Any, name: str) -> list[str]:
             "e = p + n",
             # a slice beyond the end would be short without a word, one with a negative length would go back
             "if n < 0 or e > size(v): raise ValueError('a length beyond the value')",
-            f"{name} = {text}; p = e",
+            *(text if plain == "string" else [f"{name} = v[p:e]"]),
+            "p = e",
         ]
     if plain in ("long", "int"):
-        low, high = _LONG if plain == "long" else _INT
+        high = _LONG[1] if plain == "long" else _INT[1]
         return [
             "n = v[p]; p += 1",
-            f"if n < 128: {name} = (n >> 1) ^ -(n & 1)",
-            f"else: {name}, p = read_long(v, p - 1, {low}, {high})",
+            "if n > 127:",
+            " b = v[p]; p += 1",
+            " n += (b << 7) - 128",
+            " if b > 127:",
+            "  s = 14; n -= 16384",
+            "  while 1:",
+            "   b = v[p]; p += 1",
+            "   if b < 128: break",
+            "   n += (b & 127) << s; s += 7",
+            "   if s > 63: raise ValueError('a number of more than ten bytes')",
+            "  n += b << s",
+            f"{name} = (n >> 1) ^ -(n & 1)",
+            f"if n > {2 * high + 1}: raise ValueError('a number out of range')",
         ]
     if plain == "enum":
         return [
@@ -114,18 +127,43 @@ def _read_lines(kind: Any, name: str) -> list[str]:
     raise TypeError(f"{kind} is not a type of our contracts")
 
 
-def compile_writer(schema: Schema, encoded: str = "") -> Writer:
+def compile_writer(schema: Schema, encoded: str = "", words: frozenset[str] = frozenset()) -> Writer:
     """A function (record, out) that appends the record, a tuple in order of the schema, to `out`.
 
     Enums are given as the index of their symbol, arrays as sequences of tuples; those of the field `encoded` as a
-    sequence of items that a writer of their own has encoded before.
+    sequence of items that a writer of their own has encoded before. `words` names string fields of few values: how
+    those are encoded is remembered.
     """
     source: list[str] = []
-    _write_record(schema, "write", source, {}, encoded)
+    _write_record(schema, "write", source, {}, encoded, words)
     return cast("Writer", _compiled(source, "write"))
 
 
-def _write_record(schema: Schema, function: str, source: list[str], named: dict[str, Any], encoded: str = "") -> None:
+class Words(dict[str, bytes]):
+    """Encoded strings by string."""
+
+    def remember(self, word: str) -> bytes:
+        """Encode a string, and keep it while there is room: that a field has few values is a promise of strangers."""
+        out = bytearray()
+        text = word.encode()
+        write_long(out, len(text))
+        encoded = bytes(out + text)
+        if len(self) < WORDS_MAX:
+            self[word] = encoded
+        return encoded
+
+
+WORDS_MAX = 4096
+
+
+def _write_record(
+    schema: Schema,
+    function: str,
+    source: list[str],
+    named: dict[str, Any],
+    encoded: str = "",
+    words: frozenset[str] = frozenset(),
+) -> None:
     body = [f"def {function}(r, out):"]
     names = [f"f{number}" for number in range(len(schema["fields"]))]
     body.append(f" ({', '.join(names)},) = r")
@@ -137,6 +175,8 @@ def _write_record(schema: Schema, function: str, source: list[str], named: dict[
                 f" for item in {name}: out += item",
                 "out.append(0)",
             ]
+        elif field["name"] in words and field["type"] == "string":
+            lines = [f"out += words.get({name}) or remember({name})"]
         else:
             lines = _write_lines(field["type"], name, f"{function}_{field['name']}", source, named)
         body += [f" {line}" for line in lines]
@@ -174,6 +214,7 @@ def _write_lines(kind: Any, name: str, function: str, source: list[str], named: 
 
 def _compiled(lines: list[str], name: str) -> Any:
     space: dict[str, Any] = {"read_long": read_long, "write_long": write_long, "size": len}
-    space |= {"short": _SHORT, "short_end": _SHORT_END}
+    words = Words()
+    space |= {"short": _SHORT, "short_end": _SHORT_END, "words": words, "remember": words.remember}
     exec("\n".join(lines), space)  # noqa: S102 - our own schema, never data
     return space[name]

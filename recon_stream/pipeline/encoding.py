@@ -23,6 +23,7 @@ class SchemaIds(NamedTuple):
     dead_letters: int
 
 
+_WORDS = frozenset({"currency", "status", "topic", "rules_version"})
 LEGS_REMEMBERED_MAX = 20_000
 
 
@@ -37,8 +38,9 @@ class ResultEncoder:
         schema = parsed_schema("reconciliation_result")
         self._partition = partition
         self._head = frame(schema_id)
-        self._write = compile_writer(schema, encoded="legs")
-        self._write_leg = compile_writer(next(f["type"]["items"] for f in schema["fields"] if f["name"] == "legs"))
+        self._write = compile_writer(schema, encoded="legs", words=_WORDS)
+        leg = next(f["type"]["items"] for f in schema["fields"] if f["name"] == "legs")
+        self._write_leg = compile_writer(leg, words=_WORDS)
         self._legs: dict[int, tuple[Leg, bytes]] = {}
 
     def __call__(self, result: Result) -> bytes:
