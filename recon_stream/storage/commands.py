@@ -15,8 +15,7 @@ from recon_stream.storage.pool import connection_string
 @click.command()
 @click.option("--check", is_flag=True, help="Change nothing; exit with 1 where migrations are missing.")
 @click.option("--json", "as_json", is_flag=True, help='Print {"applied": [...]} or, with --check, {"pending": [...]}.')
-@click.pass_context
-def migrate(context: click.Context, check: bool, as_json: bool) -> None:
+def migrate(check: bool, as_json: bool) -> None:
     """Bring the PostgreSQL schema up to this version.
 
     Connects as the owner of the schema (RECON_DATABASE_OWNER_URL, else DATABASE_URL). Each migration is applied once, in
@@ -34,4 +33,4 @@ def migrate(context: click.Context, check: bool, as_json: bool) -> None:
         for name in names:
             click.echo(f"{'missing' if check else 'applied'}: {name}")
     if check and names:
-        context.exit(1)
+        raise SystemExit(1)

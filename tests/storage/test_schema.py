@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from importlib.resources import files
@@ -10,12 +12,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from click.testing import CliRunner
 
 from recon_stream.settings import Settings
 from recon_stream.stack import local
 from recon_stream.stack.services.postgres import grant_database
-from recon_stream.storage import commands
 from recon_stream.storage.migrate import Migration, MigrationError, migrate, migrations, pending, pending_migrations
 
 pytestmark = pytest.mark.stack
@@ -84,11 +84,16 @@ def test_unknown_and_late_migrations_are_refused() -> None:
 def test_the_command_migrates_and_checks(settings: Settings, empty: str) -> None:
     """`migrate --check` exits with 1 and lists what is missing; `migrate` applies it; then --check exits with 0."""
     environ = {"RECON_STATE_DIR": str(settings.state_dir), "RECON_DATABASE_OWNER_URL": empty}
-    run = CliRunner().invoke
-    missing = run(commands.migrate, ["--check"], env=environ)
-    assert (missing.exit_code, missing.output.splitlines()[0]) == (1, "missing: 0001_evidence")
-    assert "applied: 0001_evidence" in run(commands.migrate, [], env=environ).output
-    assert run(commands.migrate, ["--check", "--json"], env=environ).output == '{"pending": []}\n'
+
+    def run(*arguments: str) -> tuple[int, list[str]]:
+        command = [sys.executable, "-m", "recon_stream", "migrate", *arguments]
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+        return ended.returncode, ended.stdout.splitlines()
+
+    names = [migration.name for migration in migrations()]
+    assert run("--check") == (1, [f"missing: {name}" for name in names])
+    assert run() == (0, [f"applied: {name}" for name in names])
+    assert run("--check", "--json") == (0, ['{"pending": []}'])
 
 
 FORBIDDEN_TO_SINK = (
