@@ -53,7 +53,8 @@ async def start_engine(registry: SchemaRegistry) -> Engine:
             logger.warning("cannot start yet: %s", error)
         await worker.sleep(pause)
         pause = min(pause * 2, 10.0)
-    redis = connect(settings) if settings.redis_filter else None
+    # every lane has at most one call under way
+    redis = connect(settings, connections_max=settings.partitions + 2) if settings.redis_filter else None
     # the same name after a restart: its own units of work that a crash left in flight are no zombie's
     name = f"{socket.gethostname()}:{settings.state_dir.resolve()}:{settings.process_index}"
     duplicate_filter = DuplicateFilter(redis, name) if redis is not None else None

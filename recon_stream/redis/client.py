@@ -9,7 +9,7 @@ from redis.backoff import NoBackoff
 from recon_stream.settings import Settings
 
 
-def connect(settings: Settings, connections_max: int = 4) -> Redis:
+def connect(settings: Settings, connections_max: int) -> Redis:
     """A client that connects when it is first used; nothing waits longer than settings.redis_timeout."""
     pool = BlockingConnectionPool.from_url(
         settings.redis_url,

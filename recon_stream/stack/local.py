@@ -11,6 +11,7 @@ ever stopped.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import os
 import threading
 import time
@@ -121,13 +122,16 @@ async def down(settings: Settings, progress: Progress | None = None) -> list[str
 
 
 async def reset(settings: Settings, progress: Progress | None = None) -> None:
-    """Stop the stack and delete its data, logs, ports and passwords; downloads stay. Raises StopFailed."""
+    """Stop the stack, delete its data, logs, ports and passwords and the workers' state; downloads stay. Raises StopFailed."""
     folders = Folders.of(settings)
     if not folders.root.is_dir():
         return
     async with _locked(folders):
         await _stop_all(folders, progress or Silent())
         await asyncio.to_thread(folders.remove_data, tuple(service.name for service in SERVICES))
+        for role in settings.state_dir.glob("worker-*"):
+            # what a worker remembers points into a changelog that is gone with the broker's data
+            await asyncio.to_thread(shutil.rmtree, role)
 
 
 async def status(settings: Settings) -> list[ServiceStatus]:

@@ -24,7 +24,7 @@ appendonly yes
 appendfsync everysec
 save ""
 maxmemory 256mb
-maxmemory-policy noeviction
+maxmemory-policy volatile-ttl
 maxclients 1000
 daemonize no
 """
