@@ -206,7 +206,7 @@ async def check_redis(settings: Settings, report: Report) -> None:
     if not settings.redis_filter:
         report.ok("duplicate filter", "off (RECON_REDIS_FILTER): the state decides alone")
         return
-    redis = connect(settings)
+    redis = connect(settings, connections_max=1)
     try:
         await _ping(redis, report)
         await _memory(redis, report)

@@ -13,8 +13,7 @@ from recon_stream.stack.ports import HOST
 from recon_stream.stack.process import Command
 from recon_stream.stack.service import Context, Service
 
-# Out of memory, a write is refused and the client sees it (the duplicate filter fails open and counts it): a key that
-# vanished before its time would be seen by nobody.
+# Out of memory, the keys that end soonest go first: the filter only ever saves work, the state decides the same without.
 CONFIGURATION = """\
 bind {host}
 port {port}
