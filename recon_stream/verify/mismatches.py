@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import signal
 import sys
@@ -165,11 +164,7 @@ def tail(
     wanted = Wanted(frozenset(classes), frozenset(subjects), severity, min_amount)
     reader = _Reader(load_settings(), since, group, wanted, lines=lines, follow=not no_follow, as_json=as_json)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    try:
-        asyncio.run(reader.run())
-    except BrokenPipeError:
-        # the reader of the pipe has what it wanted; the interpreter must not complain when it flushes at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    asyncio.run(reader.run())
 
 
 class _Reader:
@@ -210,7 +205,7 @@ class _Reader:
             await self._read(consumer, stop)
         except (KafkaError, TimeoutError, OSError) as error:
             if isinstance(error, BrokenPipeError):
-                raise
+                raise  # the reader of the pipe has what it wanted: click ends quietly
             raise TransientFailure(
                 f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {error or type(error).__name__}"
             ) from error

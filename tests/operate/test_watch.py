@@ -112,7 +112,7 @@ def test_a_later_revision_replaces_the_earlier_one() -> None:
     """One live verdict a transaction: re-reads and old revisions count nothing."""
     model = Model(started_at=NOW)
     broken, matched = a_result("T1", 1, a_break("b")), a_result("T1", 2, a_break("b", state="RESOLVED"))
-    for result in (broken, matched, broken, matched):
+    for result in (broken, matched, matched, broken):
         model.saw_result(result)
     counts = model.counts(NOW)
     assert (dict(counts.verdicts), dict(counts.open_breaks)) == ({"MATCHED": 1}, {})
