@@ -115,6 +115,10 @@ class RulesBook:
     def of(cls, current: str, earlier: tuple[str, ...] = ()) -> RulesBook:
         """From TOML texts; raises ConfigurationError where one is wrong."""
         rules = [parse_rules(text) for text in (*earlier, current)]
+        versions = [one.version for one in rules]
+        for version in versions:
+            if versions.count(version) > 1:
+                raise ConfigurationError(f"rules: two files say that they are version {version}")
         return cls(rules[-1], {one.digest: one for one in rules})
 
 
@@ -133,8 +137,7 @@ def parse_rules(text: str) -> Rules:
         raise ConfigurationError("rules: version is missing; give each change of the rules a new one")
     severity = _table(raw, "severity")
     return Rules(
-        # the digest keeps two texts under one version apart
-        version=f"{version}+{digest[:4].hex()}",
+        version=version,
         digest=int.from_bytes(digest[:4], "big"),
         window_ms=_strictest(raw, "window", "30s"),
         missing_grace_ms=_per_source(_table(raw, "missing_grace"), "missing_grace", "30s"),
