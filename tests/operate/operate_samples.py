@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import fields
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -63,3 +65,10 @@ async def publish(settings: Settings, results: list[dict]) -> None:
                 await producer.send_and_wait(topic, encode(result), key=result["txn_id"].encode())
     finally:
         await producer.stop()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What a process of its own needs to have these settings; the rest it reads from the stack's own file."""
+    names = ("kafka_bootstrap_servers", "state_dir", "app_id", "operations_port")
+    chosen = {f.metadata["name"]: str(getattr(settings, f.name)) for f in fields(settings) if f.name in names}
+    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | chosen

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
 from decimal import Decimal
 
 import click
 import pytest
-from operate_samples import AT, a_break, a_result, publish
+from operate_samples import AT, a_break, a_result, environment, publish
 
 from recon_stream.settings import Settings
 from recon_stream.verify.mismatches import Amount, Since, Wanted, line_of_move
 from recon_stream.verify.moves import Moves
 
 ACCOUNT = {"class": "ACCOUNT_MISMATCH", "field": "account", "expected": "A1", "actual": "A2", "delta_minor": None}
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """What a process of its own needs to have these settings."""
-    names = ("kafka_bootstrap_servers", "state_dir", "app_id", "operations_port")
-    chosen = {f.metadata["name"]: str(getattr(settings, f.name)) for f in fields(settings) if f.name in names}
-    return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/")} | chosen
 
 
 def tail(settings: Settings, *options: str) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
 import orjson
 import pytest
-from operate_samples import a_break, a_result, publish
+from operate_samples import a_break, a_result, environment, publish
 from rich.console import Console
 
 from recon_stream.settings import Settings
@@ -216,3 +219,25 @@ async def test_a_watcher_without_anything_says_what_is_away(tmp_path) -> None:
         await feed.settled(10)
         assert {"Kafka", "recon_results", "PostgreSQL"} <= set(model.away)
     assert "AWAY Kafka" in "\n".join(drawn(model, 80))
+
+
+@pytest.mark.stack
+def test_frames_for_programs_come_until_ctrl_c(settings: Settings) -> None:
+    """One object a line, about one a second; SIGINT gives exit code 0 and nothing on standard error."""
+    asyncio.run(create_topics(settings))
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "recon_stream", "watch", "--json"],
+        env=environment(settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert watching.stdout is not None
+        frames = [json.loads(watching.stdout.readline()) for _ in range(3)]
+    finally:
+        watching.send_signal(signal.SIGINT)
+        _, complaints = watching.communicate(timeout=15)
+    assert (watching.returncode, complaints) == (0, "")
+    assert 0.5 < frames[2]["at"] - frames[1]["at"] < 3
+    assert RESULTS in frames[2]["rates"]
