@@ -163,11 +163,11 @@ class Engine:
         """Ask the broker how far the feeds are: what "read to its end" and "stalled" are judged by."""
         partitions = range(self._app.settings.partitions)
         tps = [TP(topic, partition) for topic in SOURCE_TOPICS for partition in partitions]
-        asked_at, ends = await self._app.batch_consumer.end_offsets(tps)
+        asked_at_ms, ends = await self._app.batch_consumer.end_offsets(tps)
         core, gateway, mobile = (
             sum(end for tp, end in ends.items() if tp.topic == SOURCE_TOPICS[source]) for source in SOURCES
         )
-        self._ends, self._ends_at = dict(ends), int(asked_at * 1000)
+        self._ends, self._ends_at = ends, asked_at_ms
         for source in self._feeds.observe(self._ends_at, (core, gateway, mobile)):
             metrics.FEED_STALLED.labels(SOURCES[source].name).inc()
             logger.error(
