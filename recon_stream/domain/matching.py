@@ -6,7 +6,7 @@ A record that is read again (same coordinates) makes no fact: its revision is fo
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from recon_stream.domain.case import Case, Result
@@ -14,7 +14,7 @@ from recon_stream.domain.facts import Conflicting, Deadline, DeadlineKind, Fact,
 from recon_stream.domain.rules import Rules
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What became of a record."""
 
     ACCEPTED = "ACCEPTED"

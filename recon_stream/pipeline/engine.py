@@ -57,6 +57,7 @@ class Engine:
     ) -> None:
         self._app, self._book, self._schema_ids = app, book, schema_ids
         self.filter = duplicate_filter
+        self.rules = book.current
         self.cases_held_max = app.settings.cases_held_max // app.settings.partitions
         self.reader = EventReader(registry, stopping=lambda: app.should_stop)
         self._lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}

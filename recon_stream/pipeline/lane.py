@@ -22,7 +22,8 @@ from faust.types import EventT
 from recon_stream.avro import FRAME_BYTES
 from recon_stream.domain.deadlines import NEVER, event_time
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.domain.facts import Deadline
+from recon_stream.domain.facts import Deadline, Received
+from recon_stream.domain.rules import Rules
 from recon_stream.domain.validation import Reason
 from recon_stream.metrics.catalogue import BATCH_RECORDS, STAGE_SECONDS
 from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
@@ -42,6 +43,7 @@ RECORDS_A_TURN = 256
 DEAD_LETTER_BYTES_MAX = 400_000
 """Of a value that is quoted in a dead letter; the archive has all of it."""
 
+_NAMES = tuple(topic.removesuffix("_txns") for topic in SOURCE_TOPICS)
 _SOURCE_OF = {topic: source for source, topic in enumerate(SOURCE_TOPICS)}
 
 Keyed = list[tuple[bytes, bytes]]
@@ -66,6 +68,8 @@ class Surroundings(Protocol):
     def clock_passed(self, partition: int) -> tuple[int, int, int]:
         """Per source, the instant up to which the clock alone says that the partition has passed it, else NEVER."""
 
+    rules: Rules
+    """Those in force."""
     cases_held_max: int
     """Cases that a lane keeps folded between its units."""
 
@@ -160,7 +164,7 @@ class Lane:
             clock.lap("decode")
             seen, known = await self._ask_filter(arrived)
             clock.lap("filter")
-            self._load(unit, {record.key for record in arrived})
+            self._load(unit, {CASE + record.raw_key for record in arrived})
             clock.lap("state_get")
             for place, record in enumerate(arrived):
                 unit.take(record, seen[place] if seen else None, known[place] if known else None)
@@ -183,7 +187,7 @@ class Lane:
         self._around.count(unit, counts)
 
     async def _read(self, unit: Unit, work: list[Queued], counts: list[int]) -> list[Arrived]:
-        reader = self._around.reader
+        reader, rules = self._around.reader, self._around.rules
         await reader.prepare(record.value for _, batch in work for record in batch.records)
         arrived: list[Arrived] = []
         for _, batch in work:
@@ -206,12 +210,8 @@ class Lane:
                     unit.bury(self._letter(topic, record, Reason.BAD_KEY, "the key is null, empty or not UTF-8"))
                     continue
                 schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
-                arrived.append(
-                    Arrived(
-                        source, record.offset, record.timestamp, CASE + raw_key, raw_key, value, txn_id, said, payload,
-                        schema_id,
-                    )
-                )  # fmt: skip
+                fact = Received(source, record.offset, record.timestamp, rules, schema_id, said)
+                arrived.append(Arrived(fact, txn_id, raw_key, value, payload))
         return arrived
 
     def _letter(self, topic: str, record: RawRecord, reason: Reason, detail: str) -> DeadLetter:
@@ -229,15 +229,12 @@ class Lane:
         if self._around.filter is None or not arrived:
             return [], None
         epoch, number = self._meta.epoch.hex(), self._number
-        seen = [
-            Seen(
-                record.txn_id,
-                SOURCE_TOPICS[record.source].split("_", 1)[0],
-                f"{record.event.event_id}:{record.event.revision}",
-                mark(epoch, record.payload, f"{SOURCE_TOPICS[record.source]}:{number}:{record.offset}"),
-            )
-            for record in arrived
-        ]
+        seen = []
+        for fact, txn_id, _, _, payload in arrived:
+            event, topic = fact.event, SOURCE_TOPICS[fact.source]
+            coordinates = f"{topic}:{number}:{fact.offset}"
+            revision = f"{event.event_id}:{event.revision}"
+            seen.append(Seen(txn_id, _NAMES[fact.source], revision, mark(epoch, payload, coordinates)))
         return seen, await self._around.filter.claim(seen)
 
     def _load(self, unit: Unit, keys: set[bytes]) -> None:

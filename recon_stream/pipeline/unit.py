@@ -17,24 +17,30 @@ from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason, invalid
 from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
 from recon_stream.redis.dedup import Seen, is_copy
-from tables.rows import META, Meta, RowChange, deadlines_of, decode_case, encode_deadlines, encode_fact, facts_start
+from tables.rows import (
+    CASE,
+    META,
+    Meta,
+    RowChange,
+    deadlines_of,
+    decode_case,
+    encode_deadlines,
+    encode_fact,
+    facts_start,
+)
 
 
 class Arrived(NamedTuple):
     """A record that decoded and whose key is a txn_id: it belongs to a case."""
 
-    source: int
-    offset: int
-    timestamp: int
-    key: bytes
-    """Key of its case's row."""
-    raw_key: bytes
-    value: bytes
+    fact: Received
+    """What it is if it is accepted."""
     txn_id: str
     """What the record's key says."""
-    event: Event
+    raw_key: bytes
+    value: bytes
     payload: bytes
-    schema_id: int
+    """The event as our own schema writes it."""
 
 
 class Held:
@@ -90,7 +96,9 @@ class Unit:
 
     def take(self, record: Arrived, seen: Seen | None = None, known: bytes | None = None) -> None:
         """Apply one record; `known` is what the duplicate filter remembers of it."""
-        source, offset, timestamp, key, raw_key, _, txn_id, event, payload, schema_id = record
+        fact, txn_id, raw_key, _, payload = record
+        source, offset, timestamp, rules, _, event = fact
+        key = CASE + raw_key
         time = event.occurred_at
         if time > timestamp:
             time = timestamp
@@ -101,21 +109,21 @@ class Unit:
             self.counts["copy", source] += 1
             self.settled.append((seen, False))
             return
-        held, rules = self._held[key], self._rules
+        held = self._held[key]
         if behind > rules.retention_ms and not held.is_stored and not held.facts:
             self._bury(record, Reason.TOO_LATE, f"{behind} ms behind the watermark and its case is gone")
             return
         problem = invalid(event, txn_id, source, timestamp, rules)
         if problem is None:
-            outcome, fact, result = decide(held.case, Received(source, offset, timestamp, rules, schema_id, event))
+            outcome, new, result = decide(held.case, fact)
         else:
             self._bury(record, *problem)
-            outcome, fact, result = reject(held.case, source, offset, timestamp, problem[0], rules)
-        if fact is not None:
-            self._append(key, held, fact, payload)
+            outcome, new, result = reject(held.case, source, offset, timestamp, problem[0], rules)
+        if new is not None:
+            self._append(key, held, new, payload)
         if result is not None:
             self._publish(result, raw_key)
-        self.counts[outcome.value, source] += 1
+        self.counts[outcome, source] += 1
         if seen is not None:
             self.settled.append((seen, problem is None and _is_in_force(held.case, source, event, offset, outcome)))
 
@@ -202,8 +210,8 @@ class Unit:
     def _bury(self, record: Arrived, reason: Reason, detail: str) -> None:
         self.bury(
             DeadLetter(
-                SOURCE_TOPICS[record.source], self._partition, record.offset, record.timestamp, record.raw_key,
-                record.value, reason, detail, record.schema_id, self._failed_at,
+                SOURCE_TOPICS[record.fact.source], self._partition, record.fact.offset, record.fact.timestamp,
+                record.raw_key, record.value, reason, detail, record.fact.schema_id, self._failed_at,
             )
         )  # fmt: skip
 

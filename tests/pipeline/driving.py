@@ -9,8 +9,8 @@ from recon_stream.avro import decode, parsed_schema
 from recon_stream.codec import compile_writer
 from recon_stream.domain.deadlines import NEVER
 from recon_stream.domain.event import Direction, Event, Source
-from recon_stream.domain.facts import Deadline
-from recon_stream.domain.rules import RulesBook
+from recon_stream.domain.facts import Deadline, Received
+from recon_stream.domain.rules import Rules, RulesBook
 from recon_stream.pipeline.encoding import ResultEncoder
 from recon_stream.pipeline.unit import Arrived, Held, Unit
 from tables.rows import META, Meta, case_key
@@ -27,12 +27,10 @@ def payload_of(event: Event) -> bytes:
     return bytes(out)
 
 
-def arrived(source: int, offset: int, timestamp: int, txn_id: str, event: Event) -> Arrived:
+def arrived(source: int, offset: int, timestamp: int, txn_id: str, event: Event, rules: Rules) -> Arrived:
     """The record as the reader hands it on."""
-    raw_key = txn_id.encode()
-    return Arrived(
-        source, offset, timestamp, case_key(txn_id), raw_key, b"", txn_id, event, payload_of(event), SCHEMA_ID
-    )
+    fact = Received(source, offset, timestamp, rules, SCHEMA_ID, event)
+    return Arrived(fact, txn_id, txn_id.encode(), b"", payload_of(event))
 
 
 def event_of(fields: dict[str, Any]) -> Event:
@@ -63,7 +61,7 @@ class Bench:
             self.held.clear()
         unit = Unit(PARTITION, self.meta, self.book, self.encode, self.held, failed_at=0)
         due = [(deadline, case_key(txn_id)) for deadline, txn_id in deadlines]
-        for key in {record.key for record in records} | {key for _, key in due}:
+        for key in {case_key(record.txn_id) for record in records} | {key for _, key in due}:
             if key not in self.held:
                 unit.load(key, self.rows.get(key))
         for record in records:

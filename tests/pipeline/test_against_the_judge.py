@@ -47,7 +47,7 @@ def test_every_fact_of_any_history_publishes_what_the_judge_expects(history_of: 
 
     for topic, offset, stamp, said in history_of:
         before = len(bench.results)
-        bench.unit([arrived(Source[topic], offset, stamp, "T", event_of(said))])
+        bench.unit([arrived(Source[topic], offset, stamp, "T", event_of(said), BOOK.current)])
         facts.append(seen[TOPIC[topic], 0, offset])
         note(before)
         row = bench.rows.get(case_key("T"))

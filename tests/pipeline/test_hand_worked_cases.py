@@ -37,7 +37,9 @@ def test_every_fact_publishes_what_was_worked_out_by_hand(case: HandWorked) -> N
         results, mismatches = len(bench.results), len(bench.mismatches)
         if isinstance(step.fact, Arrives):
             fact = step.fact
-            record = arrived(Source[fact.source], fact.offset, fact.timestamp, case.txn_id, event_of(fact.event))
+            record = arrived(
+                Source[fact.source], fact.offset, fact.timestamp, case.txn_id, event_of(fact.event), BOOK.current
+            )
             bench.unit([record])
         else:
             bench.unit(deadlines=[(waiting(bench, case, step.fact), case.txn_id)])

@@ -28,7 +28,7 @@ def run(sent: list[Sent], cuts: set[int], *, keeps_cases: bool = False) -> Bench
         if place in cuts and unit:
             bench.unit(unit)
             unit = []
-        unit.append(arrived(Source[topic], offsets[topic], stamp, "T", event_of(said)))
+        unit.append(arrived(Source[topic], offsets[topic], stamp, "T", event_of(said), BOOK.current))
         offsets[topic] += 1
     bench.unit(unit)
     return bench
@@ -86,14 +86,17 @@ def test_records_that_are_read_again_publish_the_same_bytes_and_store_nothing(
 ) -> None:
     """A crash after any unit: from some committed offset of each topic on everything comes again, in another order across topics."""
     bench = Bench(BOOK)
-    taken = [arrived(Source[topic], offset, stamp, "T", event_of(said)) for topic, offset, stamp, said in history_of]
+    taken = [
+        arrived(Source[topic], offset, stamp, "T", event_of(said), BOOK.current)
+        for topic, offset, stamp, said in history_of
+    ]
     for record in taken:
         bench.unit([record])
     rows, first = dict(bench.rows), list(bench.result_bytes)
     bench.result_bytes.clear()
     again, begin = [], data.draw(st.booleans(), label="from the beginning")
     for source in Source:
-        of_source = [record for record in taken if record.source == source]
+        of_source = [record for record in taken if record.fact.source == source]
         again.append(of_source[0 if begin else data.draw(st.integers(0, len(of_source))) :])
     while any(again):
         feed = data.draw(st.sampled_from([records for records in again if records]))
