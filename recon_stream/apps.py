@@ -89,7 +89,7 @@ def _options(role: str, settings: Settings) -> dict[str, Any]:
         "env": {},  # Faust's own environment variables would be settings that nobody validates
         "broker": ";".join(f"recon://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")),
         "broker_credentials": credentials(settings),
-        "datadir": settings.state_dir / f"{role}-{settings.process_index}",
+        "datadir": settings.state_dir / f"{settings.app_id}-{role}-{settings.process_index}",
         # Set, because Faust would otherwise take the console script for the module of the application.
         "origin": "recon_stream.apps",
         # Faust's assignor knows a member by this address: it must be another one for each process.

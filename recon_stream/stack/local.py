@@ -129,7 +129,7 @@ async def reset(settings: Settings, progress: Progress | None = None) -> None:
     async with _locked(folders):
         await _stop_all(folders, progress or Silent())
         await asyncio.to_thread(folders.remove_data, tuple(service.name for service in SERVICES))
-        for role in settings.state_dir.glob("worker-*"):
+        for role in settings.state_dir.glob("*-worker-[0-9]*"):
             # what a worker remembers points into a changelog that is gone with the broker's data
             await asyncio.to_thread(shutil.rmtree, role)
 

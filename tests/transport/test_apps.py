@@ -43,7 +43,7 @@ def test_faust_reads_no_environment_of_its_own(monkeypatch):
     assert conf.consumer_auto_offset_reset == "earliest"
     assert conf.processing_guarantee.value == "at_least_once"
     assert conf.stream_wait_empty
-    assert str(conf.datadir) == ".recon/worker-0"
+    assert str(conf.datadir) == ".recon/recon-worker-0"
 
 
 def test_processes_of_a_role_differ_in_what_must_be_their_own():
