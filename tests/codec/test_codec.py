@@ -15,9 +15,7 @@ from recon_stream.avro import Schema, parsed_schema
 from recon_stream.codec import WORDS_MAX, Words, compile_reader, compile_writer, read_long, write_long
 from tests.codec.strategies import LONG, TEXTS, as_tuple, longs, record_of
 
-EVENT, RESULT, LETTER = (
-    parsed_schema(name) for name in ("transaction_event", "reconciliation_result", "dead_letter")
-)
+EVENT, RESULT, LETTER = (parsed_schema(name) for name in ("transaction_event", "reconciliation_result", "dead_letter"))
 CONTRACTS = pytest.mark.parametrize("schema", [EVENT, RESULT, LETTER], ids=lambda schema: schema["name"])
 FLAT = pytest.mark.parametrize("schema", [EVENT, LETTER], ids=lambda schema: schema["name"])
 MANY = settings(max_examples=150, deadline=None)
@@ -192,14 +190,16 @@ def test_a_varint_of_more_than_64_bits_is_refused(more: int, end: bytes) -> None
     if more == 9 and end == b"\x00":
         assert read_long(endless, 0) == (0, 10)  # ten bytes are within the format, though the last says nothing
         return
-    with pytest.raises(ValueError, match="more than ten bytes|out of range"):
+    with pytest.raises(ValueError, match=r"more than ten bytes|out of range"):
         read_long(endless, 0)
     for place in (b"", long(1) + b"T", long(1) + b"T" + long(3)):
-        with pytest.raises(ValueError, match="more than ten bytes|out of range"):
+        with pytest.raises(ValueError, match=r"more than ten bytes|out of range"):
             READERS["recon.DeadLetter"](place + endless + LETTER_TAIL, 0)
 
 
-@pytest.mark.parametrize(("number", "fits"), [(2**31 - 1, True), (2**31, False), (-(2**31), True), (-(2**31) - 1, False)])
+@pytest.mark.parametrize(
+    ("number", "fits"), [(2**31 - 1, True), (2**31, False), (-(2**31), True), (-(2**31) - 1, False)]
+)
 def test_an_int_holds_32_bits(number: int, fits: bool) -> None:
     """An int of the schema that carries more is refused: PostgreSQL and other readers could not hold it."""
     value = long(1) + b"T" + long(number) + LETTER_TAIL[1:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
@@ -36,9 +36,9 @@ async def redis(stack: Settings) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def txn() -> Iterator[str]:
+def txn() -> str:
     """A transaction that no other test knows."""
-    yield f"T-{uuid.uuid4().hex}"
+    return f"T-{uuid.uuid4().hex}"
 
 
 def seen(txn_id: str, at: int = 1, *, payload: bytes = b"content", epoch: str = EPOCH, event: str = "E1:0") -> Seen:
@@ -112,7 +112,9 @@ async def test_sources_of_one_transaction_do_not_meet(redis: Redis, txn: str) ->
     """The same event id from another source is another event."""
     one, core = DuplicateFilter(redis, "one"), seen(txn, 1)
     await one.settle([(core, True)])
-    assert await copies(one, [core._replace(source="GATEWAY", mark=mark(EPOCH, b"content", "gateway_txns:0:1"))]) == [False]
+    assert await copies(one, [core._replace(source="GATEWAY", mark=mark(EPOCH, b"content", "gateway_txns:0:1"))]) == [
+        False
+    ]
 
 
 async def test_a_zombie_is_counted_and_said(redis: Redis, txn: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -139,7 +141,8 @@ async def test_settling_takes_away_ones_own_names_only(redis: Redis, txn: str) -
 
 
 @pytest.mark.parametrize(
-    "name", ["ключ-取引-🏦", "quote\"s'\\", "a\nb\x00c", "{brace}:{colon}:*", "x" * 30_000, "\u2028", "\ufeffbom", "0", "1e5"]
+    "name",
+    ["ключ-取引-🏦", "quote\"s'\\", "a\nb\x00c", "{brace}:{colon}:*", "x" * 30_000, "\u2028", "\ufeffbom", "0", "1e5"],
 )
 async def test_any_transaction_id_is_kept_as_it_is(redis: Redis, txn: str, name: str) -> None:
     """Unicode, control characters, what looks like a number or a pattern, and very long ids."""
@@ -149,7 +152,10 @@ async def test_any_transaction_id_is_kept_as_it_is(redis: Redis, txn: str, name:
     await one.settle([(seen(txn_id, 1, event=f"{name}:0"), True)])
     assert await redis.exists(f"dedupe:{txn_id}:CORE") == 1
     assert await redis.exists(f"inflight:{txn_id}:CORE") == 0
-    assert await copies(one, [seen(txn_id, 2, event=f"{name}:0"), seen(f"{txn_id}x", 2, event=f"{name}:0")]) == [True, False]
+    assert await copies(one, [seen(txn_id, 2, event=f"{name}:0"), seen(f"{txn_id}x", 2, event=f"{name}:0")]) == [
+        True,
+        False,
+    ]
 
 
 async def test_more_events_than_one_call_takes_keep_their_order(redis: Redis, txn: str) -> None:
