@@ -44,7 +44,7 @@ class Product(Engine):
 
     async def prepare(self) -> tuple[list[str], dict[str, str]]:
         await create_topics(self.own)
-        async with connect(self.settings) as redis:
+        async with connect(self.settings, connections_max=1) as redis:
             await redis.flushdb()
         environ = read_env_file(self.settings.state_dir / "stack.env") | {
             "RECON_STATE_DIR": str(self.folder),
@@ -65,7 +65,7 @@ class Product(Engine):
 
     async def details(self, backlog: Backlog) -> dict[str, float]:
         """Records a unit of work, wall clock of the stages that do not wait, and whether the filter was there."""
-        async with connect(self.settings) as redis:
+        async with connect(self.settings, connections_max=1) as redis:
             keys = await redis.dbsize()
         units = self.scraped["recon_batch_records_count{}"]
         found = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import statistics
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,10 +17,10 @@ from rich.table import Table
 
 from benchmarks.backlog import EVENTS_PER_TRANSACTION, MIX, Backlog
 from benchmarks.engines import Product, StockFaust
-from benchmarks.figure import draw
 from benchmarks.kafka import Broker
 from benchmarks.machine import description
 from benchmarks.measuring import Engine, Run, RunFailed, measure, measure_start
+from benchmarks.publishing import HEADINGS, publish, summarised
 from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings
@@ -43,7 +42,8 @@ console = Console()
 @click.option("--stock-events", type=click.IntRange(9_000), default=90_000, show_default=True)
 @click.option("--repeats", envvar="REPEATS", type=click.IntRange(1, 20), default=3, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
-def main(events: int, stock_events: int, repeats: int, seed: int) -> None:
+@click.option("--publish", "publishing", is_flag=True, help="Put the figures into docs/performance.md.")
+def main(events: int, stock_events: int, repeats: int, seed: int, publishing: bool) -> None:
     """Measure one worker of recon-stream on a backlog of EVENTS, and stock Faust on the first STOCK_EVENTS of it.
 
     Starts the local services on free ports in a folder of its own and stops them at the end. Runs of the two engines
@@ -60,7 +60,7 @@ def main(events: int, stock_events: int, repeats: int, seed: int) -> None:
     finally:
         asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
     shutil.rmtree(folder)
-    raise SystemExit(report(runs, seed))
+    raise SystemExit(report(runs, seed, publishing))
 
 
 async def measure_all(
@@ -109,49 +109,40 @@ def one_line(run: Run) -> str:
     )
 
 
-def report(runs: list[Run], seed: int) -> int:
-    """Print the table, write the results; the exit code."""
+def report(runs: list[Run], seed: int, publishing: bool) -> int:
+    """Show the table, write the results; the exit code."""
+    groups = summarised(runs)
     table = Table(title="Medians; CPU is user + system of the process, in microseconds an event")
-    for heading in ("engine", "events", "runs", "CPU", "CPU min-max", "with start", "events/s", "memory", "oracle"):
+    for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading == "engine" else "right")
-    groups: dict[tuple[str, int], list[Run]] = {}
-    for run in runs:
-        groups.setdefault((run.engine, run.events), []).append(run)
-    medians = {group: statistics.median(run.cpu_us for run in members) for group, members in groups.items()}
-    for (engine, events), members in groups.items():
-        table.add_row(
-            engine,
-            f"{events:,}",
-            str(len(members)),
-            f"{medians[engine, events]:.1f}",
-            f"{min(run.cpu_us for run in members):.1f}-{max(run.cpu_us for run in members):.1f}",
-            f"{statistics.median(run.cpu_us_with_start for run in members):.1f}",
-            f"{statistics.median(run.events_per_second for run in members):,.0f}",
-            f"{max(run.memory_mb for run in members)} MB",
-            "right" if all(run.judgement.ok for run in members) else "WRONG",
-        )
+    for group in groups:
+        table.add_row(*group.cells())
     console.print(table)
-    ours = medians[max(group for group in medians if group[0] == "recon-stream")]
-    stock = min(cpu for (engine, _), cpu in medians.items() if engine == "stock Faust")
+    ours = max((group for group in groups if group.engine == Product.name), key=lambda group: group.events).cpu_us
+    stock = min(group.cpu_us for group in groups if group.engine == StockFaust.name)
     noise = [value for run in runs for value in run.yardstick_us]
-    console.print(
-        f"{stock / ours:.1f} times less CPU than stock Faust (bar {RATIO_MIN:.0f}); {ours:.1f} us an event "
-        f"(bar {CPU_US_MAX:.0f}); yardstick {min(noise):.2f}-{max(noise):.2f} us"
+    verdict = (
+        f"{stock / ours:.1f} times less CPU than stock Faust (bar: {RATIO_MIN:.0f}), {ours:.1f} us an event "
+        f"(bar: {CPU_US_MAX:.0f}); yardstick {min(noise):.2f}-{max(noise):.2f} us"
     )
+    console.print(verdict, soft_wrap=True)
     now = datetime.now(UTC)
-    path = RESULTS_FOLDER / f"throughput-{now:%Y%m%dT%H%M%SZ}.json"
-    summary = {"cpu_us": ours, "stock_cpu_us": stock, "ratio": round(stock / ours, 1)}
     content = {
         "measured_at": now.isoformat(timespec="seconds"),
         "machine": description(),
         "seed": seed,
         "mix": MIX,
-        "summary": summary,
+        "cpu_us": ours,
+        "stock_cpu_us": stock,
+        "ratio": round(stock / ours, 1),
         "runs": [run.as_json() for run in runs],
     }
+    path = RESULTS_FOLDER / f"throughput-{now:%Y%m%dT%H%M%SZ}.json"
     path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    path.with_suffix(".svg").write_text(draw({group: medians[group] for group in medians}, CPU_US_MAX))
-    console.print(f"Written to {path} and .svg")
+    console.print(f"Written to {path}", soft_wrap=True)
+    if publishing:
+        publish(groups, f"{now:%Y-%m-%d}: {verdict}.", path, CPU_US_MAX)
+        console.print("Written to docs/performance.md and its figure")
     right = all(run.judgement.ok for run in runs)
     return 0 if right and ours <= CPU_US_MAX and stock / ours >= RATIO_MIN else 1
 
