@@ -32,7 +32,7 @@ class RegistryPath:
             request.transport.abort()
             return web.Response()
         if self.failing is not None:
-            return web.Response(status=self.failing, text="not now")
+            return web.Response(status=self.failing, text='{"error_code": 50001, "message": "not now"}')
         async with (
             aiohttp.ClientSession() as session,
             session.request(
