@@ -171,8 +171,12 @@ class Case:
     def _take(self, fact: Fact) -> bool:
         """Put the fact where it belongs; whether it is a correction."""
         if isinstance(fact, Received):
-            self._latest = max(self._latest, min(fact.event.occurred_at, fact.timestamp))
-            return self._source(fact.source, fact.offset).receive(fact)
+            state = self._source(fact.source, fact.offset)
+            corrects = state.receive(fact)
+            time = state.accepted[fact.event.event_id].event_time
+            if time > self._latest:
+                self._latest = time
+            return corrects
         if isinstance(fact, Passed):
             key = (fact.kind, fact.source if fact.kind is DeadlineKind.MISSING else EVERY_SOURCE)
             self._passed[key] = max(fact.instant, self._passed.get(key, fact.instant))

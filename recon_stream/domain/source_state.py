@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from recon_stream.domain.breaks import Leg
-from recon_stream.domain.event import Event, Status
+from recon_stream.domain.event import Status
 from recon_stream.domain.facts import Received
 
 
@@ -22,17 +22,17 @@ class Accepted:
 
     __slots__ = ("canonical", "event", "event_time", "fact", "role")
 
-    def __init__(self, role: Role, fact: Received) -> None:
+    def __init__(self, role: Role, fact: Received, canonical: int) -> None:
         self.role = role
-        self.replace(fact)
+        self.replace(fact, canonical)
 
-    def replace(self, fact: Received) -> None:
+    def replace(self, fact: Received, canonical: int) -> None:
         """Take the content and the coordinates of a correction."""
+        event = self.event = fact.event
         self.fact = fact
-        event: Event = fact.event
-        self.event = event
-        self.canonical: int = fact.rules.status_map[fact.source][event.status]
-        self.event_time = min(event.occurred_at, fact.timestamp)
+        self.canonical = canonical
+        occurred_at, timestamp = event.occurred_at, fact.timestamp
+        self.event_time = occurred_at if occurred_at < timestamp else timestamp
 
 
 _FAILED_CHAIN = {Status.PENDING, Status.FAILED}
@@ -63,11 +63,13 @@ class SourceState:
 
     def receive(self, fact: Received) -> bool:
         """Take an accepted event or correction; whether it is a correction."""
-        event_id = fact.event.event_id
+        event = fact.event
+        event_id = event.event_id
+        canonical = fact.rules.status_map[fact.source][event.status]
         known = self.accepted.get(event_id)
         corrects = known is not None
         if known is None:
-            known = self.accepted[event_id] = Accepted(Role.ENTRY, fact)
+            known = self.accepted[event_id] = Accepted(Role.ENTRY, fact, canonical)
             if self.track:
                 known.role = self._role(known)
             if known.role is not Role.SURPLUS:
@@ -75,7 +77,7 @@ class SourceState:
         else:
             if known.role is Role.SURPLUS:
                 self.surplus_live -= known.canonical != Status.REVERSED
-            known.replace(fact)
+            known.replace(fact, canonical)
         if known.role is Role.SURPLUS:
             self.surplus_live += known.canonical != Status.REVERSED
         else:
@@ -105,7 +107,7 @@ class SourceState:
     def _set_leg(self, source: int) -> None:
         low = high = self.track[0]
         noted = low if low.event.reference else None
-        for one in self.track[1:]:
+        for one in self.track[1:] if len(self.track) > 1 else ():
             if one.canonical < low.canonical:
                 low = one
             if one.canonical >= high.canonical:

@@ -27,8 +27,8 @@ _T = TypeVar("_T")
 
 REMEMBERED_SECONDS = 3600
 IN_FLIGHT_SECONDS = 60
-EVENTS_PER_CALL_MAX = 4000
-"""A script stops the server for its whole run: 4,000 events are some 20 ms."""
+EVENTS_PER_CALL_MAX = 1000
+"""A script stops the server for its whole run: 1,000 events are some 5 ms."""
 AWAY_SECONDS = 1.0
 """How long nobody asks after a failure: a unit of work must not wait for a dead server each time."""
 
