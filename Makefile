@@ -1,0 +1,45 @@
+# Everything a newcomer needs; `make help` lists it. The set-up is Python 3.11 or newer, make, and packages.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+T ?= tests
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench stack-up stack-down clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Make .venv with the locked packages
+
+$(READY): requirements.lock setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("recon-stream needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: setup ## Start everything, send 30,000 transactions with faults, prove that each was found (ONCE=1: then end)
+	$(BIN)/recon-stream demo $(if $(ONCE),--once)
+
+test: setup ## Run all checks and tests on the real services (T=path for some of them)
+	$(BIN)/python -m pytest $(T)
+
+check: setup ## Style, types and import layers only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup ## CPU an event of one worker beside stock Faust (EVENTS=900000 REPEATS=3)
+	$(BIN)/python -m benchmarks.throughput $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS))
+
+stack-up: setup ## Start Kafka, the schema registry, PostgreSQL and Valkey
+	$(BIN)/recon-stream stack up
+
+stack-down: setup ## Stop them
+	$(BIN)/recon-stream stack down
+
+clean: ## Stop the stack and delete local state and the environment
+	@if [ -x $(BIN)/recon-stream ]; then $(BIN)/recon-stream stack reset --yes; fi
+	rm -rf .recon .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
