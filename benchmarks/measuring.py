@@ -30,7 +30,7 @@ IDLE_CORES = 0.1
 """A started process with nothing to do uses less of a core."""
 
 
-class RunFailed(Exception):  # noqa: N818 - read as a sentence: the run failed
+class RunFailed(Exception):
     """The engine ended or stood still; its log says why."""
 
 

@@ -6,7 +6,6 @@ subjects are `<topic>-value`, compatibility BACKWARD.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 import struct
@@ -174,7 +173,7 @@ class SchemaRegistry:
                 if answer.status >= 500 or answer.status == 429:
                     raise TransientFailure(f"schema registry {self._url}: HTTP {answer.status} for {method} {path}")
                 return answer.status, await answer.json(content_type=None)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise TransientFailure(
                 f"schema registry {self._url} does not answer: {error or type(error).__name__}"
             ) from error

@@ -91,7 +91,7 @@ class Surroundings(Protocol):
         """Tell the metrics what a finished unit did; `records` by source."""
 
 
-class Abandoned(Exception):  # noqa: N818 - no failure: the partition went to someone else
+class Abandoned(Exception):
     """The assignment changed while the unit was under way."""
 
 

@@ -37,7 +37,7 @@ Read = tuple[Event, bytes]
 """An event and its Avro record as our own schema writes it."""
 
 
-class Unreadable(Exception):  # noqa: N818 - it names a record, not a failure of ours
+class Unreadable(Exception):
     """The record cannot be read."""
 
     def __init__(self, reason: Reason, detail: str) -> None:

@@ -11,8 +11,8 @@ ever stopped.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import os
+import shutil
 import threading
 import time
 from collections.abc import AsyncIterator, Sequence
