@@ -183,6 +183,8 @@ class Unit:
             held.deadlines = held.case.deadlines() if known is None else known
             held.is_stored = True
             changed.append(RowChange(key, encode_deadlines(held.deadlines) + held.facts, before, held.deadlines))
+            if held.case.is_closed():
+                del self._held[key]  # nothing more is expected: memory is for cases that wait
         core, gateway, mobile = self.watermarks
         meta = self.meta._replace(watermarks=(core, gateway, mobile), outbox=tuple(self._outbox))
         if meta != self.meta or changed:
