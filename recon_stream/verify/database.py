@@ -25,6 +25,9 @@ ROWS = 2000
 _SESSION = (
     "SET statement_timeout = '15min'",
     "SET idle_in_transaction_session_timeout = '15min'",
+    # everything here joins whole tables; beside a fresh table without statistics the planner would loop over all of it
+    "SET enable_nestloop = off",
+    "SET work_mem = '64MB'",
     "SET default_transaction_isolation = 'repeatable read'",
     "SET default_transaction_read_only = on",
 )
