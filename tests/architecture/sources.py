@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -13,17 +15,26 @@ HOME = Path(__file__).resolve().parents[2]
 PACKAGES = ("recon_stream", "agents", "tables", "producers", "schemas")
 
 
+OF_NO_REPOSITORY = {".git", ".venv", ".recon", "build", "dist", "node_modules", "__pycache__"}
+
+
 @cache
 def tracked() -> tuple[str, ...]:
-    """Paths of all files that belong to the repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=HOME,
-        capture_output=True,
-        check=True,
-        timeout=30,
-    ).stdout.decode()
-    return tuple(sorted(path for path in listed.split("\0") if path and (HOME / path).is_file()))
+    """Paths of all files that belong to the repository; without git, of all that look like it."""
+    git = shutil.which("git")
+    if git is not None and (HOME / ".git").exists():
+        command = [git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listed = (
+            subprocess.run(command, cwd=HOME, capture_output=True, check=True, timeout=30).stdout.decode().split("\0")
+        )
+    else:
+        listed = []
+        for folder, folders, names in os.walk(HOME):
+            folders[:] = [
+                one for one in folders if one not in OF_NO_REPOSITORY and not one.endswith(("_cache", ".egg-info"))
+            ]
+            listed += [(Path(folder) / name).relative_to(HOME).as_posix() for name in names]
+    return tuple(sorted(path for path in listed if path and (HOME / path).is_file()))
 
 
 def python_files(*folders: str) -> list[str]:
