@@ -124,7 +124,7 @@ def reader_for(writer_schema: Schema) -> Callable[[bytes], Read]:
     try:
         theirs = fastavro.parse_schema(without_logical_types(writer_schema))
         same = to_parsing_canonical_form(theirs) == to_parsing_canonical_form(ours)
-    except (SchemaParseException, KeyError, TypeError) as error:
+    except (SchemaParseException, KeyError, TypeError, ValueError) as error:
         detail = f"the registry's schema is not one: {error}"[:200]
 
         def refuse(_: bytes) -> Read:

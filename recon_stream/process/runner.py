@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 Check = Callable[[Settings], Awaitable[None]]
 
 CRASH_STOP_TIMEOUT = 5.0
-GC_THRESHOLDS = (50_000, 20, 20)
+GC_THRESHOLDS = (500_000, 20, 50)
 
 
 def run(app: ReconApp, *, supervised: bool = False, check: Check | None = None) -> int:

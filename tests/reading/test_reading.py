@@ -196,7 +196,6 @@ async def test_a_schema_of_something_else_is_refused(registry: SchemaRegistry, r
         ("PROTOBUF", 'syntax = "proto3"; message Event { string event_id = 1; }'),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="an error of the reader instead of a reason of the record")
 async def test_a_schema_of_another_kind_is_refused(
     registry: SchemaRegistry, reader: EventReader, kind: str, text: str
 ) -> None:
