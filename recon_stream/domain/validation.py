@@ -24,6 +24,7 @@ class Reason(StrEnum):
     # readable, but of no case
     BAD_KEY = "BAD_KEY"
     TOO_LATE = "TOO_LATE"
+    CASE_FULL = "CASE_FULL"
     # invalid: a break of the case of its key
     KEY_MISMATCH = "KEY_MISMATCH"
     WRONG_SOURCE = "WRONG_SOURCE"

@@ -27,7 +27,7 @@ from recon_stream.domain.rules import Rules
 from recon_stream.domain.validation import Reason
 from recon_stream.metrics.catalogue import BATCH_RECORDS, STAGE_SECONDS
 from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
-from recon_stream.pipeline.reading import EventReader, Unreadable
+from recon_stream.pipeline.reading import VALUE_BYTES_MAX, EventReader, Unreadable
 from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of
 from recon_stream.redis.dedup import DuplicateFilter, Seen, mark
 from recon_stream.transport.batch import RawRecord, RecordBatch
@@ -41,7 +41,7 @@ DEADLINES_PER_UNIT_MAX = 1000
 RECORDS_A_TURN = 256
 """Some 10 ms of work: then other lanes, acknowledgements and timers get their turn."""
 DEAD_LETTER_BYTES_MAX = 400_000
-"""Of a value that is quoted in a dead letter; the archive has all of it."""
+"""Of key and value that are quoted in a dead letter; the archive has all of them."""
 
 _NAMES = tuple(topic.removesuffix("_txns") for topic in SOURCE_TOPICS)
 _SOURCE_OF = {topic: source for source, topic in enumerate(SOURCE_TOPICS)}
@@ -205,9 +205,11 @@ class Lane:
                     txn_id = (raw_key or b"").decode()
                 except UnicodeDecodeError:
                     txn_id = ""
-                if not txn_id or raw_key is None or value is None:
+                if not txn_id or raw_key is None or value is None or len(raw_key) > VALUE_BYTES_MAX:
                     unit.advance(source, event_time(said.occurred_at, record.timestamp))
-                    unit.bury(self._letter(topic, record, Reason.BAD_KEY, "the key is null, empty or not UTF-8"))
+                    unit.bury(
+                        self._letter(topic, record, Reason.BAD_KEY, "the key is null, empty, too long or not UTF-8")
+                    )
                     continue
                 schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
                 fact = Received(source, record.offset, record.timestamp, rules, schema_id, said)
@@ -215,12 +217,14 @@ class Lane:
         return arrived
 
     def _letter(self, topic: str, record: RawRecord, reason: Reason, detail: str) -> DeadLetter:
-        value = record.value
-        if value is not None and len(value) > DEAD_LETTER_BYTES_MAX:
-            value, detail = value[:DEAD_LETTER_BYTES_MAX], f"{detail} (cut to {DEAD_LETTER_BYTES_MAX} bytes here)"
+        key, value = record.key, record.value
+        if len(key or b"") + len(value or b"") > DEAD_LETTER_BYTES_MAX:
+            half = DEAD_LETTER_BYTES_MAX // 2
+            key, value = key and key[:half], value and value[:half]
+            detail = f"{detail} (key and value are cut to {half} bytes here)"
         framed = value is not None and len(value) >= FRAME_BYTES and value[0] == 0
         return DeadLetter(
-            topic, self._number, record.offset, record.timestamp, record.key, value, reason, detail,
+            topic, self._number, record.offset, record.timestamp, key, value, reason, detail,
             int.from_bytes(value[1:FRAME_BYTES], "big", signed=True) if framed and value is not None else None,
             int(time.time() * 1000),
         )  # fmt: skip
@@ -280,12 +284,15 @@ class Lane:
             waiting += found
             # what did not fit is found by the next unit
             self._due_from[gate] = found[-1][0].instant if room and len(found) == room else before if room else since
-        unit.spent = waiting
         self._load(unit, keys_of(waiting))
         for deadline, key in waiting:
-            unit.notice(deadline, key)
+            if unit.has_room:
+                unit.spent.append((deadline, key))
+                unit.notice(deadline, key)
+            else:
+                self._due_from[deadline.gate] = min(self._due_from[deadline.gate], deadline.instant)
         for deadline, key in unit.waiting():
-            if deadline.instant < passed[deadline.gate]:
+            if deadline.instant < passed[deadline.gate] and unit.has_room:
                 unit.notice(deadline, key)
 
     # Writing

@@ -29,6 +29,10 @@ from tables.rows import (
     facts_start,
 )
 
+CASE_BYTES_MAX = 500_000
+"""Of the facts of a case, some thousands of events: its row must fit into one message of Kafka in any case."""
+OUTBOX_BYTES_MAX = 200_000
+
 
 class Arrived(NamedTuple):
     """A record that decoded and whose key is a txn_id: it belongs to a case."""
@@ -81,6 +85,7 @@ class Unit:
         self._waiting: dict[bytes, list[Deadline]] = {}
         self._expired: set[bytes] = set()
         self._outbox: list[bytes] = []
+        self._outbox_bytes = 0
         self.spent: list[tuple[Deadline, bytes]] = []
         """Entries of the index of deadlines that came due, whether or not their cases still wait for them."""
         self.results: list[tuple[bytes, bytes]] = []
@@ -113,6 +118,9 @@ class Unit:
         if behind > rules.retention_ms and not held.is_stored and not held.facts:
             self._bury(record, Reason.TOO_LATE, f"{behind} ms behind the watermark and its case is gone")
             return
+        if len(held.facts) > CASE_BYTES_MAX and offset > held.case.sources[source].last_offset:
+            self._bury(record, Reason.CASE_FULL, f"its case has {len(held.case.facts)} facts")
+            return
         problem = invalid(event, txn_id, source, timestamp, rules)
         if problem is None:
             outcome, new, result = decide(held.case, fact)
@@ -141,6 +149,11 @@ class Unit:
         self._waiting = {key: held.case.deadlines() for key, held in self._touched.items()}
         return [(deadline, key) for key, deadlines in self._waiting.items() for deadline in deadlines]
 
+    @property
+    def has_room(self) -> bool:
+        """Whether further deadlines may pass in this unit: the outbox is one row."""
+        return self._outbox_bytes < OUTBOX_BYTES_MAX
+
     def notice(self, deadline: Deadline, key: bytes) -> None:
         """A deadline that its gate has passed."""
         held = self._held[key]
@@ -157,6 +170,7 @@ class Unit:
         assert decision.fact is not None
         self._append(key, held, decision.fact, b"")
         self._outbox.append(key)
+        self._outbox_bytes += len(key)
         if decision.result is not None:
             self._publish(decision.result, key[1:])
 

@@ -25,6 +25,10 @@ CLOCK_SLACK_MS = 10_000
 """How far clocks may differ, and how long a passed deadline may be on its way to recon_results."""
 
 
+OF_NO_CASE = (Reason.TOO_LATE, Reason.CASE_FULL)
+"""Records that were valid and yet went to no case."""
+
+
 class Horizon(NamedTuple):
     """How far the deadlines of a partition can have passed: watermarks by source, the clock, all in epoch milliseconds.
 
@@ -92,7 +96,7 @@ class Replay:
         records = [
             record
             for record in self._evidence.cases.get(key, ())
-            if self._evidence.reasons.get((SOURCE_TOPICS[record.source], record.offset)) != Reason.TOO_LATE
+            if self._evidence.reasons.get((SOURCE_TOPICS[record.source], record.offset)) not in OF_NO_CASE
         ]
         reason = self._left_out(key, records, last)
         if reason:

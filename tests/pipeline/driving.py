@@ -67,7 +67,8 @@ class Bench:
         for record in records:
             unit.take(record)
         for deadline, key in due:
-            unit.notice(deadline, key)
+            if unit.has_room:
+                unit.notice(deadline, key)
         for key, row, _, _ in unit.changes():
             if key == META:
                 self.meta = unit.meta
