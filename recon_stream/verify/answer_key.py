@@ -135,8 +135,6 @@ def load_keys(paths: Sequence[Path]) -> list[AnswerKey]:
 
 
 def _family(reason: str) -> str:
-    if reason == Reason.UNKNOWN_SCHEMA or reason == Reason.BAD_KEY:
-        return str(reason)
-    if reason in UNREADABLE_REASONS:
-        return "UNREADABLE"
-    return "TOO_LATE" if reason == Reason.TOO_LATE else "INVALID"
+    if reason in (Reason.UNKNOWN_SCHEMA, Reason.BAD_KEY, Reason.TOO_LATE, Reason.CASE_FULL):
+        return reason
+    return "UNREADABLE" if reason in UNREADABLE_REASONS else "INVALID"

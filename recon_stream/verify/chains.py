@@ -130,16 +130,16 @@ def check_missing(
             if each["class"] == "MISSING_ENTRY" and each["state"] == "OPEN"
         }
         for break_id in missing.keys() - was_open:
-            in_force = rules.get(body["rules_version"])
-            if in_force is None:
-                check.notes["decided under rules that are not here: their deadlines are unknown"] += 1
-                continue
             check.notes["openings of MISSING_ENTRY"] += 1
             if published.timestamp + CLOCK_SKEW_MS < body["decided_at"]:
                 early = body["decided_at"] - published.timestamp
                 check.violated(
                     f"{body['txn_id']} revision {body['revision']}: published {early} ms before its deadline"
                 )
+            in_force = rules.get(body["rules_version"])
+            if in_force is None:
+                check.notes["decided under rules that are not here: their deadlines are unknown"] += 1
+                continue
             _check_opening(check, body, missing[break_id], evidence, in_force, again=break_id in ever)
         was_open = set(missing)
         ever |= was_open

@@ -77,8 +77,8 @@ class PartitionEvidence:
 
 
 def is_case_key(key: bytes | None) -> bool:
-    """Whether a record's key names a case: not null, not empty, UTF-8."""
-    if not key:
+    """Whether a record's key names a case: not null, not empty, not too long, UTF-8."""
+    if not key or len(key) > VALUE_BYTES_MAX:
         return False
     try:
         key.decode()
