@@ -24,15 +24,13 @@ class SchemaIds(NamedTuple):
 
 
 _WORDS = frozenset({"currency", "status", "topic", "rules_version"})
-LEGS_REMEMBERED_MAX = 20_000
+
+Evidence = dict[int, tuple[Leg, bytes]]
+"""By source, a leg as it was last published and its encoding; kept with the case, so that a leg is encoded once."""
 
 
 class ResultEncoder:
-    """Results of one partition as values of recon_results.
-
-    A leg is evidence in each revision from its arrival on; it is encoded once, and known by its identity: a leg never
-    changes, and it lives as long as it is remembered here.
-    """
+    """Results of one partition as values of recon_results."""
 
     def __init__(self, partition: int, schema_id: int) -> None:
         schema = parsed_schema("reconciliation_result")
@@ -41,13 +39,16 @@ class ResultEncoder:
         self._write = compile_writer(schema, encoded="legs", words=_WORDS)
         leg = next(f["type"]["items"] for f in schema["fields"] if f["name"] == "legs")
         self._write_leg = compile_writer(leg, words=_WORDS)
-        self._legs: dict[int, tuple[Leg, bytes]] = {}
 
-    def __call__(self, result: Result) -> bytes:
-        """The framed value."""
+    def __call__(self, result: Result, known: Evidence) -> bytes:
+        """The framed value; `known` is the evidence that earlier results of the case left."""
         legs, breaks = result.legs, result.breaks
-        known = self._legs
-        evidence = [(known.get(id(leg)) or self._leg(leg))[1] for leg in legs]
+        evidence = []
+        for leg in legs:
+            entry = known.get(leg.source)
+            if entry is None or entry[0] is not leg:
+                entry = known[leg.source] = (leg, self._leg(leg))
+            evidence.append(entry[1])
         primary = result.primary_class if breaks else None
         out = bytearray(self._head)
         self._write(
@@ -68,13 +69,10 @@ class ResultEncoder:
         )
         return bytes(out)
 
-    def _leg(self, leg: Leg) -> tuple[Leg, bytes]:
+    def _leg(self, leg: Leg) -> bytes:
         out = bytearray()
         self._write_leg((*leg[:11], SOURCE_TOPICS[leg.source], self._partition, leg.offset, leg.schema_id), out)
-        if len(self._legs) >= LEGS_REMEMBERED_MAX:
-            self._legs.clear()
-        encoded = self._legs[id(leg)] = (leg, bytes(out))
-        return encoded
+        return bytes(out)
 
 
 def _break(one: Break) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ from recon_stream.domain.facts import Deadline, DeadlineKind, Fact, Received
 from recon_stream.domain.matching import Outcome, decide, every_result, let_pass, reject
 from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason, invalid
-from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
+from recon_stream.pipeline.encoding import DeadLetter, Evidence, ResultEncoder
 from recon_stream.redis.dedup import Seen, is_copy
 from tables.rows import (
     CASE,
@@ -50,13 +50,14 @@ class Arrived(NamedTuple):
 class Held:
     """A case in memory with its row: what is stored, and what is to be stored."""
 
-    __slots__ = ("case", "deadlines", "facts", "is_stored")
+    __slots__ = ("case", "deadlines", "evidence", "facts", "is_stored")
 
     def __init__(self, txn_id: str, row: bytes | None, book: RulesBook) -> None:
         self.case: Case = decode_case(txn_id, row, book)
         self.is_stored = row is not None
         self.deadlines: list[Deadline] = deadlines_of(row) if row else []
         """As they are stored, and so in the index."""
+        self.evidence: Evidence = {}
         self.facts = bytearray(row[facts_start(row) :] if row else b"")
 
 
@@ -130,7 +131,7 @@ class Unit:
         if new is not None:
             self._append(key, held, new, payload)
         if result is not None:
-            self._publish(result, raw_key)
+            self._publish(held, result, raw_key)
         self.counts[outcome, source] += 1
         if seen is not None:
             self.settled.append((seen, problem is None and _is_in_force(held.case, source, event, offset, outcome)))
@@ -172,15 +173,16 @@ class Unit:
         self._outbox.append(key)
         self._outbox_bytes += len(key)
         if decision.result is not None:
-            self._publish(decision.result, key[1:])
+            self._publish(held, decision.result, key[1:])
 
     def publish_again(self, key: bytes) -> None:
         """Every revision of a case, as it was: some of them may not have left before a crash.
 
         It stays in the outbox until the unit after this one, which runs only when this one's results are acknowledged.
         """
-        for result in every_result(self._held[key].case):
-            self._publish(result, key[1:])
+        held = self._held[key]
+        for result in every_result(held.case):
+            self._publish(held, result, key[1:])
         self._outbox.append(key)
 
     def changes(self) -> list[RowChange]:
@@ -212,8 +214,8 @@ class Unit:
         if self._waiting:
             self._waiting.pop(key, None)
 
-    def _publish(self, result: Result, raw_key: bytes) -> None:
-        value = self._encode(result)
+    def _publish(self, held: Held, result: Result, raw_key: bytes) -> None:
+        value = self._encode(result, held.evidence)
         self.results.append((raw_key, value))
         self.counts["result", result.verdict] += 1
         if result.open_breaks_changed:
