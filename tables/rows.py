@@ -5,14 +5,14 @@ Fact: kind and source (u8), offset (i64), timestamp or instant (i64), rules dige
 (u32), length (u32), body. The body of an event is its Avro record as our own schema writes it, so an event that
 was written with that schema is never encoded again.
 
-Keys: b"t" + txn_id: a case; b"m": the partition's own row; b"d" + gate + instant + kind + txn_id: the ordered index of
+Keys: b"t" + txn_id: a case; b"m": the partition's own row; b"o" + number: a part of its outbox; b"d" + gate + instant + kind + txn_id: the ordered index of
 deadlines, kept beside the cases and made again from their rows, never sent to the changelog.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from recon_stream.avro import parsed_schema
@@ -34,12 +34,13 @@ from recon_stream.errors import InvariantViolated
 
 CASE = b"t"
 META = b"m"
+OUTBOX = b"o"
 INDEX = b"d"
 
 _RECEIVED, _CONFLICTING, _REJECTED, _PASSED, _DECIDED = range(5)
 _DEADLINE = struct.Struct(">Bq")
 _FACT = struct.Struct(">BqqIII")
-_META = struct.Struct(">8sqqq")
+_META = struct.Struct(">8sqqqI")
 _LENGTH = struct.Struct(">I")
 _BIAS = 1 << 63
 
@@ -146,25 +147,54 @@ class Meta(NamedTuple):
     """Eight bytes that name this life of the state: what Redis remembers of another life does not count."""
     watermarks: tuple[int, int, int]
     """Per source, epoch milliseconds; NEVER before the first record."""
-    outbox: tuple[bytes, ...]
-    """Keys of cases whose deadlines passed in the last unit: their results are published again after a crash,
-    because no record will be read again that would do it."""
+    outbox_parts: int
+    """How many rows of the outbox count; what stands in further ones is of an earlier unit of work."""
 
     def encode(self) -> bytes:
         """The row."""
-        return _META.pack(self.epoch, *self.watermarks) + b"".join(_LENGTH.pack(len(key)) + key for key in self.outbox)
+        return _META.pack(self.epoch, *self.watermarks, self.outbox_parts)
 
     @classmethod
     def decode(cls, row: bytes) -> Meta:
         """From the row."""
-        epoch, core, gateway, mobile = _META.unpack_from(row)
-        position, outbox = _META.size, []
-        while position < len(row):
-            (size,) = _LENGTH.unpack_from(row, position)
-            position += _LENGTH.size
-            outbox.append(row[position : position + size])
-            position += size
-        return cls(epoch, (core, gateway, mobile), tuple(outbox))
+        epoch, core, gateway, mobile, parts = _META.unpack(row)
+        return cls(epoch, (core, gateway, mobile), parts)
+
+
+OUTBOX_PART_BYTES = 400_000
+
+
+def encode_outbox(keys: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+    """The outbox of a unit of work as rows: the keys of the cases of which it publishes results.
+
+    A crash may come after the changelog and before the results; whoever starts next publishes all revisions of these
+    cases again, in order, before anything else.
+    """
+    parts, part = [], bytearray()
+    for key in keys:
+        part += _LENGTH.pack(len(key)) + key
+        if len(part) >= OUTBOX_PART_BYTES:
+            parts.append(bytes(part))
+            part = bytearray()
+    if part:
+        parts.append(bytes(part))
+    return [(outbox_key(number), part) for number, part in enumerate(parts)]
+
+
+def outbox_key(number: int) -> bytes:
+    """The key of a part of the outbox."""
+    return OUTBOX + b"%d" % number
+
+
+def decode_outbox(part: bytes) -> list[bytes]:
+    """The keys in a part of the outbox."""
+    keys, position = [], 0
+    while position < len(part):
+        (size,) = _LENGTH.unpack_from(part, position)
+        position += _LENGTH.size
+        keys.append(part[position : position + size])
+        position += size
+    return keys
 
 
 class RowChange(NamedTuple):

@@ -10,7 +10,17 @@ import rocksdict
 from recon_stream.apps import worker
 from recon_stream.domain.facts import EVERY_SOURCE, Deadline
 from recon_stream.topics import TABLE, changelog_topic
-from tables.rows import INDEX, META, Meta, RowChange, index_key, index_prefix, parse_index_key
+from tables.rows import (
+    INDEX,
+    META,
+    Meta,
+    RowChange,
+    decode_outbox,
+    index_key,
+    index_prefix,
+    outbox_key,
+    parse_index_key,
+)
 from tables.store import Store
 
 table = worker.Table(
@@ -44,6 +54,11 @@ class Partition:
         """The partition's own row; None before anything was written."""
         row = self._db.get(META)
         return None if row is None else Meta.decode(row)
+
+    def outbox(self, meta: Meta) -> list[bytes]:
+        """Keys of the cases of which the last unit of work published results, or was to."""
+        parts = [self._db.get(outbox_key(number)) for number in range(meta.outbox_parts)]
+        return [key for part in parts if part is not None for key in decode_outbox(cast("bytes", part))]
 
     def rows(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The rows of these keys, None where there is none."""

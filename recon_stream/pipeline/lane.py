@@ -101,7 +101,7 @@ class Lane:
     def __init__(self, around: Surroundings, partition: int, generation: int) -> None:
         self._around, self._number, self._generation = around, partition, generation
         self._state = Partition(partition)
-        self._meta = self._state.meta() or Meta(os.urandom(8), (NEVER, NEVER, NEVER), ())
+        self._meta = self._state.meta() or Meta(os.urandom(8), (NEVER, NEVER, NEVER), 0)
         self._due_from: dict[int, int] = {gate: self._first_due(gate) for gate in GATES}
         self._encode = around.new_encoder(partition)
         self._held: dict[bytes, Held] = {}
@@ -126,7 +126,7 @@ class Lane:
     async def run(self, unit_records_max: int) -> None:
         """Work until the partition is revoked; whatever is still queued then is handed back, not done."""
         try:
-            if self._meta.outbox:
+            if self._meta.outbox_parts:
                 await self._publish_outbox()
             while self._is_ours():
                 if not self._queue:
@@ -285,14 +285,11 @@ class Lane:
             # what did not fit is found by the next unit
             self._due_from[gate] = found[-1][0].instant if room and len(found) == room else before if room else since
         self._load(unit, keys_of(waiting))
+        unit.spent = waiting
         for deadline, key in waiting:
-            if unit.has_room:
-                unit.spent.append((deadline, key))
-                unit.notice(deadline, key)
-            else:
-                self._due_from[deadline.gate] = min(self._due_from[deadline.gate], deadline.instant)
+            unit.notice(deadline, key)
         for deadline, key in unit.waiting():
-            if deadline.instant < passed[deadline.gate] and unit.has_room:
+            if deadline.instant < passed[deadline.gate]:
                 unit.notice(deadline, key)
 
     # Writing
@@ -323,8 +320,9 @@ class Lane:
 
     async def _publish_outbox(self) -> None:
         unit = self._around.new_unit(self._encode, self._number, self._meta, self._held)
-        self._load(unit, set(self._meta.outbox))
-        for key in self._meta.outbox:
+        keys = self._state.outbox(self._meta)
+        self._load(unit, set(keys))
+        for key in keys:
             unit.publish_again(key)
         await self._store(unit, Stopwatch())
 

@@ -26,12 +26,12 @@ from tables.rows import (
     decode_case,
     encode_deadlines,
     encode_fact,
+    encode_outbox,
     facts_start,
 )
 
 CASE_BYTES_MAX = 500_000
 """Of the facts of a case, some thousands of events: its row must fit into one message of Kafka in any case."""
-OUTBOX_BYTES_MAX = 200_000
 
 
 class Arrived(NamedTuple):
@@ -85,8 +85,7 @@ class Unit:
         self._touched: dict[bytes, Held] = {}
         self._waiting: dict[bytes, list[Deadline]] = {}
         self._expired: set[bytes] = set()
-        self._outbox: list[bytes] = []
-        self._outbox_bytes = 0
+        self._outbox: dict[bytes, None] = {}
         self.spent: list[tuple[Deadline, bytes]] = []
         """Entries of the index of deadlines that came due, whether or not their cases still wait for them."""
         self.results: list[tuple[bytes, bytes]] = []
@@ -150,11 +149,6 @@ class Unit:
         self._waiting = {key: held.case.deadlines() for key, held in self._touched.items()}
         return [(deadline, key) for key, deadlines in self._waiting.items() for deadline in deadlines]
 
-    @property
-    def has_room(self) -> bool:
-        """Whether further deadlines may pass in this unit: the outbox is one row."""
-        return self._outbox_bytes < OUTBOX_BYTES_MAX
-
     def notice(self, deadline: Deadline, key: bytes) -> None:
         """A deadline that its gate has passed."""
         held = self._held[key]
@@ -170,23 +164,20 @@ class Unit:
         self.counts["deadline", deadline.kind.name] += 1
         assert decision.fact is not None
         self._append(key, held, decision.fact, b"")
-        self._outbox.append(key)
-        self._outbox_bytes += len(key)
         if decision.result is not None:
             self._publish(held, decision.result, key[1:])
 
     def publish_again(self, key: bytes) -> None:
-        """Every revision of a case, as it was: some of them may not have left before a crash.
+        """Every revision of a case, as it was and in order: some of them may not have left before a crash.
 
         It stays in the outbox until the unit after this one, which runs only when this one's results are acknowledged.
         """
         held = self._held[key]
         for result in every_result(held.case):
             self._publish(held, result, key[1:])
-        self._outbox.append(key)
 
     def changes(self) -> list[RowChange]:
-        """What goes to the changelog and into the state, the partition's own row first."""
+        """What goes to the changelog and into the state, the partition's own rows first."""
         changed: list[RowChange] = []
         for key, held in self._touched.items():
             before = held.deadlines
@@ -202,11 +193,12 @@ class Unit:
             if held.case.is_closed():
                 del self._held[key]  # nothing more is expected: memory is for cases that wait
         core, gateway, mobile = self.watermarks
-        meta = self.meta._replace(watermarks=(core, gateway, mobile), outbox=tuple(self._outbox))
-        if meta != self.meta or changed:
-            changed.insert(0, RowChange(META, meta.encode(), [], []))
+        outbox = encode_outbox(self._outbox)
+        meta = self.meta._replace(watermarks=(core, gateway, mobile), outbox_parts=len(outbox))
+        own = [RowChange(META, meta.encode(), [], [])] if meta != self.meta or changed else []
         self.meta = meta
-        return changed
+        # the outbox first: should the rest not arrive, it only names too much
+        return [RowChange(key, part, [], []) for key, part in outbox] + own + changed
 
     def _append(self, key: bytes, held: Held, fact: Fact, payload: bytes) -> None:
         held.facts += encode_fact(fact, payload)
@@ -217,6 +209,7 @@ class Unit:
     def _publish(self, held: Held, result: Result, raw_key: bytes) -> None:
         value = self._encode(result, held.evidence)
         self.results.append((raw_key, value))
+        self._outbox[CASE + raw_key] = None
         self.counts["result", result.verdict] += 1
         if result.open_breaks_changed:
             self.mismatches.append((raw_key, value))

@@ -171,9 +171,6 @@ def test_verify_notices_damage_in_postgresql(system: System, killed: Outcome, ke
     assert {name for name, check in by_name.items() if check.state is State.FAILED} == {name for name, _ in damage}
 
 
-@pytest.mark.xfail(
-    strict=True, reason="revisions that had not left are published in the order of the re-read, not in theirs"
-)
 def test_death_between_changelog_and_results_keeps_the_order_of_revisions(
     system: System, killed: Outcome, key: Path, killed_key: Path
 ) -> None:

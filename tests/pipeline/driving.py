@@ -13,7 +13,7 @@ from recon_stream.domain.facts import Deadline, Received
 from recon_stream.domain.rules import Rules, RulesBook
 from recon_stream.pipeline.encoding import ResultEncoder
 from recon_stream.pipeline.unit import Arrived, Held, Unit
-from tables.rows import META, Meta, case_key
+from tables.rows import META, OUTBOX, Meta, case_key
 
 PARTITION = 0
 SCHEMA_ID = 1
@@ -44,33 +44,47 @@ class Bench:
     def __init__(self, book: RulesBook) -> None:
         self.book = book
         self.rows: dict[bytes, bytes] = {}
+        self.outbox: dict[bytes, bytes] = {}
         self.held: dict[bytes, Held] = {}
         self.encode = ResultEncoder(PARTITION, 2)
         self.keeps_cases = False
         """Whether units find the cases of earlier units in memory, or load them from their rows."""
-        self.meta = Meta(b"epoch---", (NEVER, NEVER, NEVER), ())
+        self.meta = Meta(b"epoch---", (NEVER, NEVER, NEVER), 0)
         self.results: list[dict[str, Any]] = []
         self.result_bytes: list[tuple[bytes, bytes]] = []
         self.mismatches: list[dict[str, Any]] = []
         self.dead_letters: list[Any] = []
         self.outcomes: list[tuple[str, object]] = []
 
-    def unit(self, records: Sequence[Arrived] = (), deadlines: Iterable[tuple[Deadline, str]] = ()) -> Unit:
+    def unit(
+        self,
+        records: Sequence[Arrived] = (),
+        deadlines: Iterable[tuple[Deadline, str]] = (),
+        again: Sequence[str] = (),
+    ) -> Unit:
         """Run one unit of work and keep what it stored and published."""
         if not self.keeps_cases:
             self.held.clear()
         unit = Unit(PARTITION, self.meta, self.book, self.encode, self.held, failed_at=0)
         due = [(deadline, case_key(txn_id)) for deadline, txn_id in deadlines]
-        for key in {case_key(record.txn_id) for record in records} | {key for _, key in due}:
+        for key in (
+            {case_key(record.txn_id) for record in records}
+            | {key for _, key in due}
+            | {case_key(txn_id) for txn_id in again}
+        ):
             if key not in self.held:
                 unit.load(key, self.rows.get(key))
+        for txn_id in again:
+            unit.publish_again(case_key(txn_id))
         for record in records:
             unit.take(record)
         for deadline, key in due:
-            if unit.has_room:
-                unit.notice(deadline, key)
+            unit.notice(deadline, key)
         for key, row, _, _ in unit.changes():
-            if key == META:
+            if key[:1] == OUTBOX:
+                assert row is not None
+                self.outbox[key] = row
+            elif key == META:
                 self.meta = unit.meta
             elif row is None:
                 self.rows.pop(key)

@@ -20,7 +20,7 @@ from tables.store import Store
 from tables.transactions import Partition
 
 MISSING, STATUS, EXPIRY = DeadlineKind.MISSING, DeadlineKind.STATUS, DeadlineKind.EXPIRY
-META_ROW = Meta(b"epoch--1", (1, 2, 3), ()).encode()
+META_ROW = Meta(b"epoch--1", (1, 2, 3), 0).encode()
 
 
 @dataclass(frozen=True)

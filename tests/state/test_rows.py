@@ -21,8 +21,10 @@ from tables.rows import (
     case_key,
     deadlines_of,
     decode_case,
+    decode_outbox,
     encode_deadlines,
     encode_fact,
+    encode_outbox,
     facts_start,
     index_key,
     index_prefix,
@@ -151,5 +153,7 @@ def test_what_a_partition_remembers_comes_back(
     epoch: bytes, watermarks: tuple[int, int, int], outbox: list[bytes]
 ) -> None:
     """Its life's name, three watermarks, the cases whose results must be published again."""
-    meta = Meta(epoch, watermarks, tuple(outbox))
+    rows = encode_outbox(outbox)
+    meta = Meta(epoch, watermarks, len(rows))
     assert Meta.decode(meta.encode()) == meta
+    assert [key for _, part in rows for key in decode_outbox(part)] == outbox
