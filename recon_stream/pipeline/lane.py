@@ -280,14 +280,19 @@ class Lane:
             since, before = self._due_from[gate], passed[gate]
             if since >= before:
                 continue
-            found = self._state.due(gate, since, before, room) if room else []
+            try:
+                found = self._state.due(gate, since, before, room) if room else []
+            except KeyError as error:
+                raise Abandoned from error
             waiting += found
             # what did not fit is found by the next unit
             self._due_from[gate] = found[-1][0].instant if room and len(found) == room else before if room else since
         self._load(unit, keys_of(waiting))
-        unit.spent = waiting
         for deadline, key in waiting:
-            unit.notice(deadline, key)
+            if unit.notice(deadline, key):
+                unit.spent.append((deadline, key))
+            else:
+                self._due_from[deadline.gate] = min(self._due_from[deadline.gate], deadline.instant)
         for deadline, key in unit.waiting():
             if deadline.instant < passed[deadline.gate]:
                 unit.notice(deadline, key)
@@ -306,6 +311,7 @@ class Lane:
         self._check_ours()
         await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
         clock.lap("results")
+        self._check_ours()
         try:
             self._state.write(changes, unit.spent, offset)
         except KeyError as error:

@@ -30,8 +30,9 @@ from tables.rows import (
     facts_start,
 )
 
-CASE_BYTES_MAX = 500_000
-"""Of the facts of a case, some thousands of events: its row must fit into one message of Kafka in any case."""
+CASE_BYTES_MAX = 100_000
+"""Of the facts of a case, some hundreds of events: a record that is read again folds its case anew, so that the cost of
+reading a whole case again grows with the square of its facts."""
 
 
 class Arrived(NamedTuple):
@@ -149,23 +150,30 @@ class Unit:
         self._waiting = {key: held.case.deadlines() for key, held in self._touched.items()}
         return [(deadline, key) for key, deadlines in self._waiting.items() for deadline in deadlines]
 
-    def notice(self, deadline: Deadline, key: bytes) -> None:
-        """A deadline that its gate has passed."""
+    def notice(self, deadline: Deadline, key: bytes) -> bool:
+        """A deadline that its gate has passed. False where it has to wait for the next unit.
+
+        A case does not expire in a unit that changed it: its results are not acknowledged, and without its row a crash
+        would lose them.
+        """
         held = self._held[key]
         if deadline.kind is DeadlineKind.EXPIRY:
+            if key in self._touched:
+                return False
             if deadline in held.case.deadlines():
                 self._expired.add(key)
                 self._touched[key] = held
                 self.counts["deadline", deadline.kind.name] += 1
-            return
+            return True
         decision = let_pass(held.case, deadline, self._rules)
         if decision is None:
-            return  # only its entry in the index was left
+            return True  # only its entry in the index was left
         self.counts["deadline", deadline.kind.name] += 1
         assert decision.fact is not None
         self._append(key, held, decision.fact, b"")
         if decision.result is not None:
             self._publish(held, decision.result, key[1:])
+        return True
 
     def publish_again(self, key: bytes) -> None:
         """Every revision of a case, as it was and in order: some of them may not have left before a crash.
@@ -194,11 +202,16 @@ class Unit:
                 del self._held[key]  # nothing more is expected: memory is for cases that wait
         core, gateway, mobile = self.watermarks
         outbox = encode_outbox(self._outbox)
-        meta = self.meta._replace(watermarks=(core, gateway, mobile), outbox_parts=len(outbox))
-        own = [RowChange(META, meta.encode(), [], [])] if meta != self.meta or changed else []
-        self.meta = meta
-        # the outbox first: should the rest not arrive, it only names too much
-        return [RowChange(key, part, [], []) for key, part in outbox] + own + changed
+        begun = self.meta._replace(outbox_parts=len(outbox))
+        done = begun._replace(watermarks=(core, gateway, mobile))
+        own = [RowChange(META, done.encode(), [], [])] if done != self.meta or changed else []
+        first = [RowChange(key, part, [], []) for key, part in outbox]
+        if changed:
+            first.append(RowChange(META, begun.encode(), [], []))
+        self.meta = done
+        # A crash may cut the changelog off anywhere: the outbox goes first, where it can only name too much, and the
+        # watermarks last, because they say that every row before them is there.
+        return first + changed + own
 
     def _append(self, key: bytes, held: Held, fact: Fact, payload: bytes) -> None:
         held.facts += encode_fact(fact, payload)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from recon_stream.domain.facts import DeadlineKind
+from recon_stream.domain.facts import EVERY_SOURCE, Deadline, DeadlineKind
 from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason
-from recon_stream.pipeline.unit import CASE_BYTES_MAX
-from tables.rows import case_key, deadlines_of, decode_outbox, outbox_key
+from recon_stream.pipeline.unit import CASE_BYTES_MAX, Unit
+from tables.rows import META, Meta, case_key, deadlines_of, decode_outbox, outbox_key
 from tests.judge.hand_worked_form import RULES_FILE
-from tests.pipeline.driving import Bench, arrived, event_of
+from tests.pipeline.driving import PARTITION, Bench, arrived, event_of
 from tests.pipeline.strategies import T0
 
 BOOK = RulesBook.of(RULES_FILE.read_text())
@@ -80,3 +80,35 @@ def test_what_a_crash_cut_off_is_published_again_in_the_order_of_revisions() -> 
     assert bench.result_bytes == first
     assert bench.rows == rows
     assert bench.meta.outbox_parts == 1, "until the next unit: this one may be cut off too"
+
+
+def test_watermarks_stand_behind_the_rows_that_they_speak_of() -> None:
+    """A changelog that was cut off anywhere shows the old watermarks: nothing is missing or too late by them."""
+    bench = Bench(BOOK)
+    bench.unit([arrived(0, 0, T0, "T", event_of(core(0)), BOOK.current)])
+    old = bench.meta.watermarks
+    late = {**core(1, "U"), "occurred_at": T0 + 60_000}
+    unit = Unit(PARTITION, bench.meta, BOOK, bench.encode, {}, failed_at=0)
+    unit.load(case_key("U"), None)
+    unit.take(arrived(0, 1, T0 + 60_000, "U", event_of(late), BOOK.current))
+    changes = unit.changes()
+    metas = [place for place, change in enumerate(changes) if change.key == META]
+    assert metas[-1] == len(changes) - 1
+    seen = [Meta.decode(changes[place].row or b"").watermarks for place in metas]
+    assert all(watermarks == old for watermarks in seen[:-1])
+    assert seen[-1] == unit.meta.watermarks != old
+
+
+def test_a_case_does_not_expire_in_the_unit_that_changed_it() -> None:
+    """Its results are not acknowledged yet; it expires in the next unit."""
+    bench = Bench(BOOK)
+    words = {"CORE": "POSTED", "GATEWAY": "CAPTURED", "MOBILE": "SUCCESS"}
+    records = [
+        arrived(n, 0, T0, "T", event_of({**core(n), "source": source, "status": words[source]}), BOOK.current)
+        for n, source in enumerate(words)
+    ]
+    expiry = Deadline(EVERY_SOURCE, DeadlineKind.EXPIRY, T0 + BOOK.current.retention_ms)
+    bench.unit(records, deadlines=[(expiry, "T")])
+    assert deadlines_of(bench.rows[case_key("T")]) == [expiry]
+    bench.unit(deadlines=[(expiry, "T")])
+    assert case_key("T") not in bench.rows
