@@ -25,8 +25,9 @@ from recon_stream.domain.event import SOURCES
 from recon_stream.domain.severity import LEVELS
 from recon_stream.errors import TransientFailure
 from recon_stream.settings import Settings, load_settings
+from recon_stream.storage.verdicts import Move
 from recon_stream.topics import MISMATCHES
-from recon_stream.verify.moves import BreakMove, Move, Moves, evidence, major, money, printable
+from recon_stream.verify.moves import BreakMove, Moves, evidence, major, money, printable
 
 logger = logging.getLogger(__name__)
 

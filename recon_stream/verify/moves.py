@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from recon_stream.domain.event import SOURCES
 from recon_stream.domain.money import format_major, is_currency
+from recon_stream.storage.verdicts import Move
 
 TRANSACTIONS_MAX = 50_000
 """Transactions whose last revision is remembered; of a forgotten one the next result is taken for the first."""
 
 _CONTENT = ("subtype", "subject", "field", "expected", "actual", "delta_minor", "severity", "resolution")
-
-
-class Move(StrEnum):
-    """What happened to a break between two revisions of its transaction."""
-
-    OPENED = "OPENED"
-    CHANGED = "CHANGED"
-    RESOLVED = "RESOLVED"
-    REOPENED = "REOPENED"
 
 
 class BreakMove(NamedTuple):

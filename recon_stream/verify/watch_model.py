@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from recon_stream.domain.event import SOURCE_TOPICS, SOURCES, Verdict
-from recon_stream.verify.moves import BreakMove, Move, Moves
+from recon_stream.storage.verdicts import Move
+from recon_stream.verify.moves import BreakMove, Moves
 
 RATE_WINDOW = 5.0
 """Seconds over which a rate is taken."""

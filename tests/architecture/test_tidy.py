@@ -6,8 +6,6 @@ import ast
 import re
 from collections.abc import Iterator
 
-import pytest
-
 from tests.architecture.sources import HOME, PACKAGES, dotted, functions, python_files, text_of, tracked, tree_of
 
 MODULE_LINES_MAX = 400
@@ -186,7 +184,6 @@ def asserts(function: ast.AST, helpers: set[str]) -> bool:
     return False
 
 
-@pytest.mark.skipif("Makefile" not in tracked(), reason="there is no Makefile")
 def test_the_documents_name_targets_that_exist() -> None:
     """Every `make something` of the documents is a target."""
     targets = set(re.findall(r"^([a-z][a-z-]*):", text_of("Makefile"), re.MULTILINE))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from operate_samples import AT, a_break, a_result
 
-from recon_stream.verify.moves import Move, Moves, clock, evidence, major, money, printable
+from recon_stream.storage.verdicts import Move
+from recon_stream.verify.moves import Moves, clock, evidence, major, money, printable
 
 
 def moves_of(moves: Moves, *results: dict) -> list[tuple[str, str]]:
