@@ -24,6 +24,7 @@ from rich.progress import (
 from rich.table import Table
 
 from recon_stream.errors import ConfigurationError
+from recon_stream.process.output import ensure_reader
 from recon_stream.settings import load_settings
 from recon_stream.stack import local
 from recon_stream.stack.local import ServiceStatus
@@ -168,6 +169,7 @@ def logs(service: str | None, follow: bool, lines: int) -> None:
 
 def _follow(files: dict[str, Path], positions: dict[str, int], names: Sequence[str]) -> None:
     while True:
+        ensure_reader()
         for name, file in files.items():
             size = file.stat().st_size if file.is_file() else 0
             if size < positions[name]:

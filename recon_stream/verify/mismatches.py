@@ -24,6 +24,7 @@ from recon_stream.domain.breaks import EVERYONE, BreakClass
 from recon_stream.domain.event import SOURCES
 from recon_stream.domain.severity import LEVELS
 from recon_stream.errors import TransientFailure
+from recon_stream.process.output import ensure_reader
 from recon_stream.settings import Settings, load_settings
 from recon_stream.storage.verdicts import Move
 from recon_stream.topics import MISMATCHES
@@ -160,7 +161,7 @@ def tail(
       recon-stream mismatches tail --class AMOUNT_MISMATCH --min-amount 10000 --json | jq .txn_id
       recon-stream mismatches tail --group fraud-team --from beginning
 
-    Ctrl-C ends it.
+    Ctrl-C ends it, and so does the end of the program that reads it (`… | head -1`).
     """
     wanted = Wanted(frozenset(classes), frozenset(subjects), severity, min_amount)
     reader = _Reader(load_settings(), since, group, wanted, lines=lines, follow=not no_follow, as_json=as_json)
@@ -226,6 +227,7 @@ class _Reader:
     async def _read(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
         ends = None if self._follow else await consumer.end_offsets(await _partitions(consumer))
         while not stop.is_set():
+            ensure_reader()
             for records in (await consumer.getmany(timeout_ms=_POLL_MS)).values():
                 for record in records:
                     self._take(record)

@@ -12,6 +12,7 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 
+from recon_stream.process.output import ensure_reader
 from recon_stream.settings import Settings, load_settings
 from recon_stream.verify.watch_model import Model, as_json
 from recon_stream.verify.watch_sources import Feed
@@ -82,7 +83,8 @@ def _print(model: Model, *, as_json_lines: bool) -> None:
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> bool:
-    """Whether it is time to end."""
+    """Whether it is time to end; raises BrokenPipeError when nobody reads any more."""
+    ensure_reader()
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
