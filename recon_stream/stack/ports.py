@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Sequence
+from pathlib import Path
 
 import psutil
 
 from recon_stream.stack.errors import PortTaken
 
 HOST = "127.0.0.1"
+COMMAND_LENGTH_MAX = 120
 FREE_RANGE = range(20000, 32000)  # below the ports that the kernel gives to outgoing connections
 
 
@@ -44,8 +47,23 @@ def holder(port: int) -> str:
             if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN:
                 if connection.pid is None:
                     break
-                command = " ".join(psutil.Process(connection.pid).cmdline())
-                return f"process {connection.pid} ({command[:160] or psutil.Process(connection.pid).name()})"
+                process = psutil.Process(connection.pid)
+                return f"process {connection.pid} ({described(process.cmdline()) or process.name()})"
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         pass  # the answer below is all that can be said
     return "a process that this user may not see"
+
+
+def described(command: Sequence[str]) -> str:
+    """A command line for people: the program without its folders, its arguments, an ellipsis where it is cut.
+
+    Some servers write a title of several words over their command line; that is left as it is.
+    """
+    if not command:
+        return ""
+    program, *arguments = command
+    is_title = " " in program and not program.startswith("/")
+    words = " ".join([program if is_title else Path(program).name, *arguments]).split()
+    # other people's text: nothing in it may act on the terminal
+    text = "".join(character if character.isprintable() else "?" for character in " ".join(words))
+    return text if len(text) <= COMMAND_LENGTH_MAX else f"{text[: COMMAND_LENGTH_MAX - 1]}…"

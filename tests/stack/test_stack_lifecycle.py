@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
@@ -27,6 +28,7 @@ from recon_stream.settings import Settings, load_settings
 from recon_stream.stack import local, process
 from recon_stream.stack.commands import stack as commands
 from recon_stream.stack.errors import PortTaken
+from recon_stream.stack.ports import COMMAND_LENGTH_MAX, described
 from recon_stream.stack.services import SERVICES
 from recon_stream.stack.state import Folders
 
@@ -222,9 +224,15 @@ def test_reset_deletes_what_the_stack_wrote_and_nothing_else(environ: dict[str, 
 
 def test_a_taken_port_is_named_with_the_process_that_has_it(environ: dict[str, str], tmp_path: Path) -> None:
     """Before anything is started, `up` says which port, which setting chooses it, and the pid and command that hold it."""
-    program = "import socket,sys; s=socket.create_server(('127.0.0.1',0)); print(s.getsockname()[1],flush=True); sys.stdin.read()"
+    server = tmp_path / "a-foreign-server"
+    server.write_text(
+        "import socket, sys\n"
+        "listening = socket.create_server(('127.0.0.1', 0))\n"
+        "print(listening.getsockname()[1], flush=True)\n"
+        "sys.stdin.read()\n"
+    )
     other = subprocess.Popen(
-        [sys.executable, "-c", program, "a-foreign-server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, server.name], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert other.stdout is not None
     chosen = {"RECON_STATE_DIR": str(tmp_path / "state"), "RECON_STACK_PORTS": "default"}
@@ -236,12 +244,26 @@ def test_a_taken_port_is_named_with_the_process_that_has_it(environ: dict[str, s
         chosen["RECON_STACK_REDIS_PORT"] = port
         with pytest.raises(PortTaken) as refused:
             asyncio.run(local.up(load_settings(chosen)))
-        assert f"Port {port} of Valkey (RECON_STACK_REDIS_PORT) is taken by process {other.pid} (" in str(refused.value)
-        assert "a-foreign" in str(refused.value)
+        program = Path(psutil.Process(other.pid).cmdline()[0]).name
+        holder = f"process {other.pid} ({program} a-foreign-server)"
+        assert f"Port {port} of Valkey (RECON_STACK_REDIS_PORT) is taken by {holder}" in str(refused.value)
         assert set(pids(load_settings(chosen)).values()) == {None}
     finally:
         other.communicate()
         asyncio.run(local.reset(load_settings(chosen)))
+
+
+def test_a_command_is_described_for_people() -> None:
+    """However long the path of its interpreter is; titles that a server gives itself stay, and nothing acts on a terminal."""
+    far = "/a/very/long" * 40
+    assert described([f"{far}/bin/python3.11", "-m", "http.server", "9092"]) == "python3.11 -m http.server 9092"
+    assert described(["nginx: master process /usr/sbin/nginx", "", ""]) == "nginx: master process /usr/sbin/nginx"
+    assert described(["redis-server *:6379"]) == "redis-server *:6379"
+    assert described([]) == ""
+    assert described(["x", "\x1b[31m\n\ttwo"]) == "x ?[31m two"
+    cut = described([f"{far}/java", *["-Dsome.option=value"] * 50])
+    assert cut.startswith("java -Dsome.option=value ")
+    assert (len(cut), cut[-1]) == (COMMAND_LENGTH_MAX, "…")
 
 
 def free() -> int:
