@@ -39,8 +39,12 @@ CHANGELOG = changelog_topic(worker.settings)
 GATES = (0, 1, 2, EVERY_SOURCE)
 
 
+class Revoked(Exception):
+    """The partition was revoked a moment ago: its state belongs to another worker now."""
+
+
 class Partition:
-    """The state of one partition number. Raises KeyError once the partition has been revoked."""
+    """The state of one partition number. All but the constructor raise Revoked once the partition is another worker's."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -48,7 +52,10 @@ class Partition:
     @property
     def _db(self) -> rocksdict.Rdict:
         # Never opened here: opening the store of a revoked partition would lock out its new owner.
-        return cast("rocksdict.Rdict", cast("Store", table.data)._dbs[self.number])  # noqa: SLF001
+        try:
+            return cast("rocksdict.Rdict", cast("Store", table.data)._dbs[self.number])  # noqa: SLF001
+        except KeyError:
+            raise Revoked(f"partition {self.number}") from None
 
     def meta(self) -> Meta | None:
         """The partition's own row; None before anything was written."""

@@ -26,7 +26,7 @@ from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
 from recon_stream.transport.batch import RecordBatch
 from recon_stream.transport.publish import pack, publish
 from tables.rows import Meta
-from tables.transactions import CHANGELOG
+from tables.transactions import CHANGELOG, Revoked
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +71,12 @@ class Engine:
 
     def submit(self, event: EventT[RecordBatch]) -> None:
         """Give a batch to the lane of its partition; a batch of an earlier assignment is handed back, not done."""
-        if event.message.generation_id != self.generation():
-            event.ack()
-            return
-        self._lane(event.message.partition).submit(Queued(event, cast("RecordBatch", event.value)))
+        if event.message.generation_id == self.generation():
+            lane = self._lane(event.message.partition)
+            if lane is not None:
+                lane.submit(Queued(event, cast("RecordBatch", event.value)))
+                return
+        event.ack()
 
     def generation(self) -> int | None:
         """See Surroundings."""
@@ -90,7 +92,8 @@ class Engine:
         for tp in consumer.source_partitions():
             self._lane(tp.partition)
 
-    def _lane(self, partition: int) -> Lane:
+    def _lane(self, partition: int) -> Lane | None:
+        """The lane of a partition; None where it was revoked a moment ago, so that a rebalance is under way."""
         generation = self.generation()
         assert generation is not None, "only while partitions are assigned"
         if generation != self._lanes_generation:
@@ -98,10 +101,14 @@ class Engine:
             self._lanes_generation = generation
         known = self._lanes.get(partition)
         if known is None:
-            lane = Lane(self, partition, generation)
+            try:
+                lane = Lane(self, partition, generation)
+            except Revoked:
+                return None
             task = asyncio.create_task(self._run(lane), name=f"lane-{partition}")
             known = self._lanes[partition] = (lane, task)
-        return known[0]
+        lane, task = known
+        return None if task.done() else lane
 
     async def _run(self, lane: Lane) -> None:
         try:
@@ -199,7 +206,7 @@ class Engine:
                     metrics.WATERMARK_AGE.labels(SOURCE_TOPICS[source], str(partition)).set(age)
             try:
                 rows, size = lane.state.estimate()
-            except KeyError:
-                continue  # revoked a moment ago
+            except Revoked:
+                continue
             metrics.STATE_ROWS.labels(str(partition)).set(rows)
             metrics.STATE_BYTES.labels(str(partition)).set(size)

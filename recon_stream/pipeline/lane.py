@@ -32,7 +32,7 @@ from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of
 from recon_stream.redis.dedup import DuplicateFilter, Seen, mark
 from recon_stream.transport.batch import RawRecord, RecordBatch
 from tables.rows import CASE, Meta
-from tables.transactions import GATES, Partition
+from tables.transactions import GATES, Partition, Revoked
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Abandoned(Exception):
 
 
 class Lane:
-    """Works through the batches of one partition number while it is assigned."""
+    """Works through the batches of one partition number while it is assigned. Raises Revoked where it is not any more."""
 
     def __init__(self, around: Surroundings, partition: int, generation: int) -> None:
         self._around, self._number, self._generation = around, partition, generation
@@ -136,7 +136,7 @@ class Lane:
                 work = list(self._take(unit_records_max))
                 if work or self._is_anything_due(self._passed(self._meta.watermarks)):
                     await self._work(work)
-        except Abandoned:
+        except (Abandoned, Revoked):
             logger.info("partition %d was revoked, its unit of work is left to the next owner", self._number)
         finally:
             while self._queue:
@@ -245,11 +245,7 @@ class Lane:
         missing = [key for key in keys if key not in self._held]
         if not missing:
             return
-        try:
-            rows = self._state.rows(missing)
-        except KeyError as error:
-            raise Abandoned from error
-        for key, row in zip(missing, rows, strict=True):
+        for key, row in zip(missing, self._state.rows(missing), strict=True):
             unit.load(key, row)
 
     def _forget_oldest(self) -> None:
@@ -280,10 +276,7 @@ class Lane:
             since, before = self._due_from[gate], passed[gate]
             if since >= before:
                 continue
-            try:
-                found = self._state.due(gate, since, before, room) if room else []
-            except KeyError as error:
-                raise Abandoned from error
+            found = self._state.due(gate, since, before, room) if room else []
             waiting += found
             # what did not fit is found by the next unit
             self._due_from[gate] = found[-1][0].instant if room and len(found) == room else before if room else since
@@ -312,10 +305,7 @@ class Lane:
         await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
         clock.lap("results")
         self._check_ours()
-        try:
-            self._state.write(changes, unit.spent, offset)
-        except KeyError as error:
-            raise Abandoned from error
+        self._state.write(changes, unit.spent, offset)
         self._meta = unit.meta
         self._forget_oldest()
         clock.lap("state_put")

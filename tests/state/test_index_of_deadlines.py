@@ -17,7 +17,7 @@ from recon_stream.metrics.catalogue import RECOVERED
 from tables import transactions
 from tables.rows import META, Meta, RowChange, case_key, encode_deadlines
 from tables.store import Store
-from tables.transactions import Partition
+from tables.transactions import Partition, Revoked
 
 MISSING, STATUS, EXPIRY = DeadlineKind.MISSING, DeadlineKind.STATUS, DeadlineKind.EXPIRY
 META_ROW = Meta(b"epoch--1", (1, 2, 3), 0).encode()
@@ -145,8 +145,16 @@ def test_written_rows_have_the_index_that_a_recovery_would_give_them(store: Stor
 def test_a_revoked_partition_is_not_opened_again(store: Store) -> None:
     """Its new owner would be locked out: whoever asks is told that it is gone."""
     store._dbs.pop(1).close()
-    with pytest.raises(KeyError):
-        Partition(1).meta()
-    with pytest.raises(KeyError):
-        Partition(1).write([RowChange(case_key("A"), waiting(), [], [])], [], 1)
+    partition, key = Partition(1), case_key("A")
+    for ask in (
+        partition.meta,
+        partition.estimate,
+        lambda: partition.outbox(Meta(b"epoch--1", (1, 2, 3), 1)),
+        lambda: partition.rows([key]),
+        lambda: partition.due(0, 0, 9, 9),
+        lambda: partition.first_due(0),
+        lambda: partition.write([RowChange(key, waiting(), [], [])], [], 1),
+    ):
+        with pytest.raises(Revoked):
+            ask()
     assert 1 not in store._dbs
