@@ -17,11 +17,15 @@ from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, setting_origins, unknown_variables
 from recon_stream.topics import create_topics
 from recon_stream.verify.doctor import CHECKS, doctor, table_of
-from recon_stream.verify.doctor_findings import Check, Finding, Report, State, examine, worst
+from recon_stream.verify.doctor_findings import CHECK_TIMEOUT, Check, Finding, Report, State, examine, worst
 from recon_stream.verify.doctor_machine import check_settings
 from recon_stream.verify.doctor_services import check_database, check_redis
 
 SERVICES = tuple(check for check in CHECKS if check.area in ("Kafka", "Schema registry", "PostgreSQL", "Redis"))
+
+
+WITHIN = 3 * CHECK_TIMEOUT
+"""The bound, what its end takes, and room for a busy machine; a client's own patience is 15 s and more."""
 
 
 def by_name(findings: list[Finding]) -> dict[str, Finding]:
@@ -47,11 +51,11 @@ def at_port(port: int) -> Settings:
     )
 
 
-async def test_dead_services_are_found_within_five_seconds() -> None:
+async def test_dead_services_are_found_soon() -> None:
     """Each area FAILs with what to do; no password in any line."""
     begun = time.monotonic()
     findings = await examine(at_port(1), SERVICES)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < WITHIN
     failed = {finding.area for finding in findings if finding.state is State.FAIL}
     assert failed == {"Kafka", "Schema registry", "PostgreSQL", "Redis"}
     assert all(finding.advice for finding in findings if finding.state is not State.OK)
@@ -62,7 +66,7 @@ async def test_services_that_take_connections_and_say_nothing_do_not_hold_it_up(
     """The bound is kept for all of them at once, also while their clients hang."""
     begun = time.monotonic()
     findings = await examine(at_port(hole), SERVICES)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < WITHIN
     assert {finding.area for finding in findings if finding.state is State.FAIL} == {check.area for check in SERVICES}
 
 

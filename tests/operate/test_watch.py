@@ -168,7 +168,7 @@ def test_a_frame_for_programs_is_json_with_integers_for_money() -> None:
     assert full["lag"]["sink"] == {RESULTS: 123_456}
 
 
-async def until(condition, seconds: float = 15) -> None:
+async def until(condition, seconds: float = 60) -> None:
     """Wait for a condition, with a bound."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110
@@ -181,7 +181,7 @@ async def test_a_watcher_sees_results_lag_and_totals_of_real_services(database: 
     await publish(database, [a_result("before", 1)])
     model = Model(started_at=time.time())
     async with Feed(database, model) as feed:
-        await feed.settled(10)
+        await feed.settled(30)
         await until(lambda: not model.away)
         await publish(database, [a_result(f"{database.app_id}-{n}", 1, a_break("b")) for n in range(3)])
         await until(lambda: any(move.txn_id.startswith(database.app_id) for move in model.newest))
@@ -198,7 +198,7 @@ async def test_a_watcher_goes_on_without_postgresql(settings: Settings) -> None:
     lost = replace(settings, database_reader_url="postgresql://recon_reader:wrong@127.0.0.1:1/recon")
     model = Model(started_at=time.time())
     async with Feed(lost, model) as feed:
-        await feed.settled(10)
+        await feed.settled(30)
         await publish(settings, [a_result(f"{settings.app_id}-1", 1)])
         await until(lambda: model.results_seen >= 1)
         assert "PostgreSQL" in model.away
@@ -216,7 +216,7 @@ async def test_a_watcher_without_anything_says_what_is_away(tmp_path) -> None:
         operations_port=39_700,
     )
     async with Feed(nowhere, model) as feed:
-        await feed.settled(10)
+        await feed.settled(30)
         assert {"Kafka", "recon_results", "PostgreSQL"} <= set(model.away)
     assert "AWAY Kafka" in "\n".join(drawn(model, 80))
 
@@ -237,7 +237,7 @@ def test_frames_for_programs_come_until_ctrl_c(settings: Settings) -> None:
         frames = [json.loads(watching.stdout.readline()) for _ in range(3)]
     finally:
         watching.send_signal(signal.SIGINT)
-        _, complaints = watching.communicate(timeout=15)
+        _, complaints = watching.communicate(timeout=60)
     assert (watching.returncode, complaints) == (0, "")
-    assert 0.5 < frames[2]["at"] - frames[1]["at"] < 3
+    assert 0.5 < frames[2]["at"] - frames[1]["at"] < 10
     assert RESULTS in frames[2]["rates"]

@@ -12,11 +12,11 @@ import pytest
 from recon_stream.errors import ConfigurationError
 from recon_stream.process.parent import Backoff, Parent
 
-# Writes its pid, then lives until SIGTERM.
+# Writes its pid once it can be told to stop, then lives until SIGTERM.
 STEADY = """
 import os, signal, sys, time
-open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+open(sys.argv[1], "a").write(f"{os.getpid()}\\n")
 time.sleep(60)
 """
 DEAF = STEADY.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
@@ -32,7 +32,7 @@ def parent(script, folder, processes=2, **options):
 
 async def pids(folder, index, count):
     path = folder / str(index)
-    for _ in range(100):
+    for _ in range(300):
         found = [int(line) for line in path.read_text().split()] if path.exists() else []
         if len(found) >= count:
             return found
@@ -48,7 +48,7 @@ async def test_a_killed_child_is_started_again_and_a_stop_reaches_all(tmp_path):
     _, heir = await pids(tmp_path, 0, 2)
     assert await pids(tmp_path, 1, 1) == [other]
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await asyncio.wait_for(running, 10) == 0
+    assert await asyncio.wait_for(running, 30) == 0
     for pid in (heir, other):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
@@ -59,14 +59,14 @@ async def test_a_child_that_does_not_stop_is_killed(tmp_path):
     running = asyncio.create_task(parent(DEAF, tmp_path, 1, stop_timeout=-4).run())
     (pid,) = await pids(tmp_path, 0, 1)
     os.kill(os.getpid(), signal.SIGTERM)
-    assert await asyncio.wait_for(running, 10) == 1
+    assert await asyncio.wait_for(running, 30) == 1
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
 async def test_a_child_that_refuses_to_start_ends_the_parent(tmp_path):
     """Exit code 2 says that starting again is of no use."""
-    assert await asyncio.wait_for(parent("raise SystemExit(2)", tmp_path).run(), 10) == 2
+    assert await asyncio.wait_for(parent("raise SystemExit(2)", tmp_path).run(), 30) == 2
 
 
 def test_the_wait_grows_to_its_limit_and_is_forgotten_after_a_steady_life():

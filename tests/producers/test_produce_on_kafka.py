@@ -151,7 +151,7 @@ async def test_a_paced_feed_sends_at_the_planned_times(ready: Settings) -> None:
     timing = Timing(grace_ms=600, status_grace_ms=600, skew_ms=200)
     plan = a_plan(20, 20_000, timing=timing, mix={Fault.LATE: 1, Fault.CLEAN: 1}, paced=True)
     before = await ends(ready)
-    plan = replace(plan, base_ms=time.time_ns() // 1_000_000)
+    plan = replace(plan, base_ms=time.time_ns() // 1_000_000 + 2_000)  # the feed is connected by then
     begun: list[Planned] = []
     planned = {(r.key, r.source): r.send_ms for r in schedule(plan, begun.append, lambda: False)}
     await feed(ready, plan)
@@ -172,7 +172,7 @@ async def test_a_stopped_feed_has_sent_every_transaction_that_its_key_names(read
     began = time.monotonic()
     sent = await feed(ready, a_plan(100_000, 5_000, paced=True), key_path, stop_soon, stop)
     assert sent.stopped
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20, "the plan takes 500 s"
     *lines, last = [json.loads(text) for text in key_path.read_text().splitlines()]
     assert len(lines) == sent.transactions == last["totals"]["transactions"] < 1_000
     found = Counter(record.topic for record in await records_since(ready, before))
@@ -190,7 +190,7 @@ async def test_a_script_stops_cleanly_when_told(ready: Settings, number: signal.
         stderr=subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await ends(ready) == before:  # noqa: ASYNC110 - another process moves it
                 await asyncio.sleep(0.1)
             process.send_signal(number)
@@ -218,7 +218,7 @@ def test_a_command_line_that_cannot_be_is_refused_with_what_to_do(stack: Setting
             env=environment(stack),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=60,
             check=False,
         )
         assert done.returncode == 2

@@ -46,7 +46,7 @@ class RegistryPath:
 
     async def asked_often(self, times: int) -> None:
         """Wait until something has been asked for so many times."""
-        async with asyncio.timeout(10), self._asked:
+        async with asyncio.timeout(30), self._asked:
             await self._asked.wait_for(lambda: any(number >= times for number in self.asked.values()))
 
     def times(self, schema_id: int) -> int:

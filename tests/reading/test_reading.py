@@ -260,7 +260,7 @@ async def test_a_registry_that_is_away_is_waited_for(
     await path.asked_often(3)
     assert not waiting.done()
     path.failing = None
-    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(waiting, 30)
     assert reader.read(value) == ours(FIELDS)
     assert f"waiting for schema {schema_id}" in caplog.text
 

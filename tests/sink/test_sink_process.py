@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.registration import register_schemas, subject_of
 from recon_stream.settings import Settings
 from recon_stream.stack import local
+from recon_stream.stack.ports import free_ports
 from recon_stream.topics import DEAD_LETTERS, RESULTS, create_topics
 from tests.storage.events import event, letter, result, said_break
 
@@ -76,9 +76,7 @@ class Sink:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @pytest.fixture

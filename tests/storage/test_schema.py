@@ -87,7 +87,7 @@ def test_the_command_migrates_and_checks(settings: Settings, empty: str) -> None
 
     def run(*arguments: str) -> tuple[int, list[str]]:
         command = [sys.executable, "-m", "recon_stream", "migrate", *arguments]
-        ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
+        ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
         return ended.returncode, ended.stdout.splitlines()
 
     names = [migration.name for migration in migrations()]

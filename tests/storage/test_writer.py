@@ -68,7 +68,7 @@ async def test_batches_are_merged_up_to_the_limit_and_acknowledged_in_order() ->
     events = [Event(n * 200, size) for n, size in enumerate((40, 40, 40, 150, 10))]
     for event in events:
         writer.submit(event)
-    async with writer.running(), asyncio.timeout(5):
+    async with writer.running(), asyncio.timeout(30):
         for event in events:
             await event.acked.wait()
     assert sizes == [[40, 40], [40], [150], [10]]
@@ -89,7 +89,7 @@ async def test_while_postgresql_is_away_the_writer_waits_and_then_goes_on() -> N
 
     writer = Writer("t", write, app, measured, 100)
     writer.submit(event)
-    async with writer.running(), asyncio.timeout(5):
+    async with writer.running(), asyncio.timeout(30):
         await event.acked.wait()
     assert seen == [0, 1, 1]
     assert measured.paused.labels("t")._value.get() == 0
@@ -117,5 +117,5 @@ async def test_what_waiting_cannot_cure_crashes_the_app_without_an_acknowledgeme
     writer = Writer("t", write, app, instruments(), 100)
     writer.submit(event)
     async with writer.running():
-        assert isinstance(await asyncio.wait_for(app.crashed, 5), family)
+        assert isinstance(await asyncio.wait_for(app.crashed, 30), family)
     assert not event.acked.is_set()

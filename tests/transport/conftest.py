@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,15 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from recon_stream.stack.ports import free_ports
+
 PARTITIONS = 4
 PROGRAM = Path(__file__).with_name("program.py")
 Ranges = dict[tuple[str, int], list[tuple[int, int]]]
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
 
 
 @dataclass
@@ -165,7 +164,7 @@ async def group(stack, tmp_path: Path) -> AsyncIterator[Group]:
 
 @pytest.fixture
 def until() -> Iterator[Callable[..., Awaitable[None]]]:
-    async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         deadline = time.monotonic() + seconds
         while True:
             value = condition()

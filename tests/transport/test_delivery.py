@@ -86,7 +86,7 @@ async def test_members_come_and_go_and_nothing_is_lost(group, until):
     async def all_is_committed():
         return await group.committed() == await group.ends()
 
-    await until(all_is_committed, 40)
+    await until(all_is_committed)
     assert first.stop() == 0
     delivered = {
         (tp, offset)

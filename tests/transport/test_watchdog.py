@@ -35,7 +35,7 @@ async def test_a_worker_with_work_and_no_progress_ends_with_70(group, until):
             reasons.append(answer["reason"])
         return member.process.poll() is not None
 
-    await until(ended, 30)
+    await until(ended)
     assert member.process.returncode == 70, member.log.read_text()
     assert "in flight; no progress" in reasons[0]
     assert "stalled, ending the process" in member.log.read_text()
@@ -45,7 +45,7 @@ async def test_an_event_loop_that_does_not_turn_ends_with_70(group, until):
     """Noticed by a thread: nothing else in the process can."""
     await group.produce(10)
     member = group.start("block", RECON_STALL_TIMEOUT=3)
-    await until(lambda: member.process.poll() is not None, 30)
+    await until(lambda: member.process.poll() is not None)
     assert member.process.returncode == 70
     assert "the event loop has not turned" in member.log.read_text()
 
@@ -53,7 +53,7 @@ async def test_an_event_loop_that_does_not_turn_ends_with_70(group, until):
 async def test_a_recovery_without_progress_ends_with_71(group, until):
     """The seek never comes back."""
     member = group.start("table", "slow-seek=600", RECON_RECOVERY_TIMEOUT=3)
-    await until(lambda: member.process.poll() is not None, 30)
+    await until(lambda: member.process.poll() is not None)
     assert member.process.returncode == 71, member.log.read_text()
 
 
@@ -71,7 +71,7 @@ async def test_an_agent_that_raises_ends_the_process(group, until):
     """Faust would start the agent anew behind the batch that it lost; here nothing is committed and the process ends."""
     await group.produce(200)
     member = group.start("raise")
-    await until(lambda: member.process.poll() is not None, 30)
+    await until(lambda: member.process.poll() is not None)
     assert member.process.returncode == 1
     assert "an agent that raises" in member.log.read_text()
     assert set((await group.committed()).values()) == {0}
