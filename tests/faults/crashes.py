@@ -1,0 +1,94 @@
+"""Processes that are killed, at every step of the write path and at random."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from random import Random
+
+from tests.faults.bench import Bench
+from tests.faults.points import SINK_POINTS, WORKER_POINTS, Plan
+from tests.faults.scenarios import scenario
+
+UNITS = 6
+"""A life is under way when it has done some units of work."""
+KILLS = 12
+
+
+def tour(points: list[str], seed: int) -> list[Plan]:
+    """A life for each point, in an order of its own for each seed."""
+    random = Random(seed)
+    order = random.sample(points, len(points))
+    return [Plan(point, count=random.randrange(1, UNITS)) for point in order]
+
+
+@scenario("SIGKILL of worker and sink at every step of the write path, one life after the other", quick=True)
+async def killed_at_every_step(bench: Bench) -> None:
+    """Every crash meets what the crash before has left."""
+    worker, sink = tour([*WORKER_POINTS], bench.seed), tour([*SINK_POINTS], bench.seed)
+    bench.start_feed()
+    bench.worker.start(*worker)
+    bench.sink.start(*sink)
+    await asyncio.gather(bench.worker.until_through(), bench.sink.until_through())
+    assert len(bench.worker.struck) == len(worker)
+    assert len(bench.sink.struck) == len(sink)
+    await bench.until_recovered()
+    await bench.stop_feed()
+
+
+@scenario("SIGKILL again while the crash before is being repaired: in the outbox and in the recovery of the state")
+async def killed_while_recovering(bench: Bench) -> None:
+    """The state is deleted too, so that there is a long changelog to recover from."""
+    bench.sink.start()
+    bench.start_feed()
+    bench.worker.start(
+        Plan("worker.changelog.acknowledged", count=20),
+        Plan("worker.outbox.begun"),
+        Plan("worker.outbox.acknowledged"),
+        Plan("worker.published"),
+        Plan("worker.outbox.acknowledged"),
+        Plan("worker.mismatches.acknowledged", count=3),
+    )
+    await bench.worker.until_through()
+    await bench.until_fed(15_000)
+    for plan in (Plan("worker.recovering"), Plan("worker.recovering", count=2), Plan("worker.outbox.begun")):
+        bench.worker.plans.append(plan)
+        bench.worker.before_start = lambda: shutil.rmtree(bench.worker.datadir, ignore_errors=True)
+        bench.worker.kill()
+        bench.faults += 1
+        await bench.worker.until_through()
+    await bench.until_recovered()
+    await bench.stop_feed()
+
+
+@scenario("SIGKILL of worker and sink at random moments")
+async def killed_at_random(bench: Bench) -> None:
+    """From outside, whatever they are doing: also while they start."""
+    random = Random(bench.seed)
+    await bench.start_all()
+    bench.start_feed()
+    await bench.until_fed(3_000)
+    for _ in range(KILLS):
+        role = random.choice([bench.worker, bench.worker, bench.sink])
+        role.kill()
+        bench.faults += 1
+        await asyncio.sleep(random.choice([0.5, 2, 6, 9]))
+    await bench.until_ready()
+    await bench.until_recovered()
+    await bench.stop_feed()
+
+
+@scenario("SIGTERM of the worker, then of the sink, again and again: a rolling restart")
+async def restarted_politely(bench: Bench) -> None:
+    """They end by themselves with exit code 0, and what they had taken is done."""
+    await bench.start_all()
+    bench.start_feed()
+    for round_number in range(3):
+        await bench.until_fed(4_000 * (round_number + 1))
+        for role in bench.roles:
+            assert await role.stop() == 0, role.log_end()
+            bench.faults += 1
+            role.start()
+            await role.until_ready()
+    await bench.until_recovered()
+    await bench.stop_feed()

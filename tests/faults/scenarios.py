@@ -1,0 +1,60 @@
+"""The list of scenarios, and running one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+from tests.faults.bench import Bench
+from tests.faults.outcome import Row, outcome
+from tests.faults.stack import Stack
+
+Act = Callable[[Bench], Awaitable[None]]
+AREAS = ("crashes",)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What is broken. `act` starts the processes, feeds, breaks, heals, and stops the feed."""
+
+    name: str
+    about: str
+    act: Act
+    quick: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the Bench."""
+    must_fail: bool = False
+    """A negative control: the harness has to find something wrong."""
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(about: str, *, quick: bool = False, must_fail: bool = False, **options: Any) -> Callable[[Act], Act]:
+    """Register a function as a scenario under its name."""
+
+    def register(act: Act) -> Act:
+        name = act.__name__.replace("_", "-")
+        assert name not in SCENARIOS
+        SCENARIOS[name] = Scenario(name, about, act, quick, options, must_fail)
+        return act
+
+    return register
+
+
+def load() -> dict[str, Scenario]:
+    """All scenarios, in their order."""
+    for area in AREAS:
+        import_module(f"tests.faults.{area}")
+    return SCENARIOS
+
+
+async def run(stack: Stack, which: Scenario, seed: int, say: Callable[[str], None]) -> Row:
+    """Run a scenario to its row."""
+    began = time.monotonic()
+    async with Bench(stack, seed, say=say, **which.options) as bench:
+        await which.act(bench)
+        return await outcome(bench, which.name, began)
