@@ -1,7 +1,23 @@
-"""When a partition has passed an instant: watermarks, the clock of a feed that is read to its end, stalled feeds."""
+"""When a partition has passed an instant: watermarks, and the clock where a feed is known to keep step with it.
+
+The watermark of the partition decides wherever records come. The clock is only asked for a partition that is read to its
+end, and it says that everything before `now - stall.after` has passed, while the feed is
+
+- LIVE: its newest event is later than that; or
+- RESTING: it has not grown for `stall.after`, and since it grew last no other feed has grown by `stall.records`.
+
+So no deadline passes before a stall can have been noticed, however short the grace is. The clock says nothing of a feed
+that is
+
+- STALLED: it has not grown for `stall.after` while another one has grown by `stall.records`. After `stall.limit` its
+  deadlines pass nevertheless, until it is LIVE or RESTING again;
+- UNSURE: it grows with older events, so it catches up, and its own watermarks say how far; or it has not been watched for
+  `stall.after` yet: after a start, after its quiet hours, after the broker was away.
+"""
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 from recon_stream.domain.event import SOURCES
@@ -15,61 +31,86 @@ def event_time(occurred_at: int, timestamp: int) -> int:
     return min(occurred_at, timestamp)
 
 
-class FeedState(NamedTuple):
+class Pace(Enum):
+    """How a feed keeps step with the clock; see above."""
+
+    LIVE = "LIVE"
+    RESTING = "RESTING"
+    STALLED = "STALLED"
+    UNSURE = "UNSURE"
+
+
+class Feed(NamedTuple):
     """One feed as it was last observed; instants in epoch milliseconds."""
 
     records: int
     """Records ever written to the topic."""
-    grew_at: int
-    """When growth was last noticed; the first observation counts as none."""
-    others_then: tuple[int, int, int]
-    """The size of every feed when this one last grew."""
-    has_grown: bool
-    stalled_at: int | None
+    still_since: int
+    """When growth was last noticed, or the feed was watched first."""
+    all_then: tuple[int, int, int]
+    """The size of every feed at that instant."""
+    pace: Pace = Pace.UNSURE
+    stalled_since: int | None = None
+    """When it was first found stalled since it was last LIVE or RESTING."""
 
 
 class Feeds:
-    """Which feeds are stalled. Observations come in with their time; nothing here reads a clock."""
+    """How the feeds keep step. Observations come in with their time; nothing here reads a clock."""
 
     def __init__(self, stall: Stall) -> None:
         self._stall = stall
-        self._feeds: tuple[FeedState, ...] = ()
+        self._at = NEVER
+        self._feeds: tuple[Feed, ...] = ()
 
-    def observe(self, now: int, records: tuple[int, int, int]) -> list[int]:
-        """Take the sizes of the three feeds at an instant; the sources that are newly found stalled."""
+    def observe(self, now: int, records: tuple[int, int, int], newest: tuple[int, int, int]) -> list[int]:
+        """Take the sizes of the three feeds at an instant and the newest event time that is applied of each, in epoch
+        milliseconds; the sources that are newly found stalled."""
+        if not 0 <= now - self._at <= self._stall.after_ms:
+            # nobody knows what the feeds did meanwhile
+            self._feeds = tuple(Feed(size, now, records) for size in records)
+        self._at = now
+        before, self._feeds = self._feeds, tuple(self._seen(source, records, newest[source]) for source in SOURCES)
+        return [
+            int(source)
+            for source in SOURCES
+            if self._feeds[source].stalled_since is not None and before[source].stalled_since is None
+        ]
+
+    def passed(self, source: int) -> int:
+        """The instant up to which the clock says that the partitions have passed it that are read to the ends of the last
+        observation; NEVER where it says nothing."""
         if not self._feeds:
-            self._feeds = tuple(FeedState(records[source], now, records, False, None) for source in SOURCES)
-            return []
-        fresh, feeds = [], []
-        for source in SOURCES:
-            feed = self._feeds[source]
-            if records[source] > feed.records:
-                feed = FeedState(records[source], now, records, True, None)
-            elif feed.stalled_at is None and self._stands_still(feed, source, now, records):
-                feed = feed._replace(stalled_at=now)
-                if not self._stall.is_quiet(source, now):
-                    fresh.append(int(source))
-            feeds.append(feed)
-        self._feeds = tuple(feeds)
-        return fresh
-
-    def is_held(self, source: int, now: int) -> bool:
-        """Whether the clock says nothing about this feed: it is stalled, expected to be quiet, or not known long enough."""
-        if not self._feeds or self._stall.is_quiet(source, now):
-            return True
+            return NEVER
         feed = self._feeds[source]
-        if feed.stalled_at is not None:
-            return now - feed.stalled_at <= self._stall.limit_ms
-        # after a start nobody knows yet whether the feed stood still before
-        return not feed.has_grown and now - feed.grew_at < self._stall.after_ms
+        if feed.pace is Pace.UNSURE or (feed.pace is Pace.STALLED and not self._is_over(feed)):
+            return NEVER
+        return self._at - self._stall.after_ms
 
-    def is_stalled(self, source: int) -> bool:
-        """Whether the feed stands still while another one grows."""
-        return bool(self._feeds) and self._feeds[source].stalled_at is not None
+    def is_resting(self, source: int) -> bool:
+        """Whether the feed rests: what came of other feeds since the last observation may show that it does not."""
+        return bool(self._feeds) and self._feeds[source].pace is Pace.RESTING
 
-    def _stands_still(self, feed: FeedState, source: int, now: int, records: tuple[int, int, int]) -> bool:
-        if now - feed.grew_at < self._stall.after_ms:
-            return False
-        return any(
-            records[other] - feed.others_then[other] >= self._stall.records for other in SOURCES if other != source
-        )
+    def is_held(self, source: int) -> bool:
+        """Whether deadlines wait because the feed is stalled, or catches up after that."""
+        return bool(self._feeds) and self._feeds[source].stalled_since is not None and self.passed(source) == NEVER
+
+    def _seen(self, source: int, records: tuple[int, int, int], newest: int) -> Feed:
+        feed, now, after = self._feeds[source], self._at, self._stall.after_ms
+        if records[source] > feed.records:
+            feed = feed._replace(records=records[source], still_since=now, all_then=records)
+        if newest >= now - after:
+            return feed._replace(pace=Pace.LIVE, stalled_since=None)
+        if self._stall.is_quiet(source, now):
+            # its silence counts from the end of the quiet hours
+            return Feed(records[source], now, records)
+        if now - feed.still_since < after:
+            return feed._replace(pace=Pace.UNSURE)
+        grown = (records[other] - feed.all_then[other] for other in SOURCES if other != source)
+        if max(grown) < self._stall.records:
+            return feed._replace(pace=Pace.RESTING, stalled_since=None)
+        since = now if feed.stalled_since is None else feed.stalled_since
+        return feed._replace(pace=Pace.STALLED, stalled_since=since)
+
+    def _is_over(self, feed: Feed) -> bool:
+        """Whether the feed has been stalled for longer than deadlines are held."""
+        return feed.stalled_since is not None and self._at - feed.stalled_since > self._stall.limit_ms

@@ -23,6 +23,7 @@ STATUS_WORDS = (
 )
 
 _UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+STALL_AFTER_MIN_MS = 1500
 _SECTIONS = {
     "version",
     "window",
@@ -194,17 +195,35 @@ def _per_source(table: Mapping[str, Any], name: str, default: str) -> tuple[int,
 
 
 def _stall(table: Mapping[str, Any]) -> Stall:
+    unknown = table.keys() - {"after", "records", "limit", "quiet_hours"}
+    if unknown:
+        raise ConfigurationError(f"rules: stall: unknown entry {', '.join(sorted(unknown))}")
     quiet = _table(table, "quiet_hours")
-    hours = []
-    for source in SOURCES:
-        spans = quiet.get(source.name.lower(), [])
-        hours.append(tuple((_minute(begin), _minute(end)) for begin, end in spans))
+    unknown = quiet.keys() - {source.name.lower() for source in SOURCES}
+    if unknown:
+        raise ConfigurationError(
+            f"rules: stall.quiet_hours knows core, gateway and mobile, not {', '.join(sorted(unknown))}"
+        )
+    core, gateway, mobile = (_spans(quiet.get(source.name.lower(), [])) for source in SOURCES)
+    after_ms = _duration(table.get("after", "20s"), "stall.after")
+    if after_ms < STALL_AFTER_MIN_MS:
+        raise ConfigurationError("rules: stall.after is shorter than 1500ms; feeds are looked at once a second")
     return Stall(
-        after_ms=_duration(table.get("after", "20s"), "stall.after"),
+        after_ms=after_ms,
         records=_whole(table.get("records", 50), "stall.records"),
         limit_ms=_duration(table.get("limit", "15m"), "stall.limit"),
-        quiet_minutes=tuple(hours),
+        quiet_minutes=(core, gateway, mobile),
     )
+
+
+def _spans(entry: Any) -> tuple[tuple[int, int], ...]:
+    """Spans of the UTC day in minutes."""
+    if not isinstance(entry, list) or not all(isinstance(span, list) and len(span) == 2 for span in entry):
+        raise ConfigurationError(f'rules: quiet hours {entry!r} are not spans like [["22:00", "06:00"]] (UTC)')
+    spans = tuple((_minute(begin), _minute(end)) for begin, end in entry)
+    if any(begin == end for begin, end in spans):
+        raise ConfigurationError(f"rules: quiet hours {entry!r}: a span ends when it begins")
+    return spans
 
 
 def _minute(text: Any) -> int:

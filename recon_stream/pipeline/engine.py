@@ -65,7 +65,9 @@ class Engine:
         self._encode_dead_letter = DeadLetterEncoder(schema_ids.dead_letters)
         self._feeds = Feeds(book.current.stall)
         self._ends: dict[TP, int] = {}
-        self._ends_at = NEVER
+        self._looks_asked = self._looks_answered = 0
+        self._came: dict[int, int] = {}
+        """Partition -> how many looks at the feeds had been asked for when a batch came last."""
 
     # Lanes
 
@@ -73,6 +75,7 @@ class Engine:
         """Give a batch to the lane of its partition; a batch of an earlier assignment is handed back, not done."""
         if event.message.generation_id == self.generation():
             lane = self._lane(event.message.partition)
+            self._came[event.message.partition] = self._looks_asked
             if lane is not None:
                 lane.submit(Queued(event, cast("RecordBatch", event.value)))
                 return
@@ -136,11 +139,14 @@ class Engine:
         return core, gateway, mobile
 
     def _clock_of(self, source: int, partition: int) -> int:
+        passed = self._feeds.passed(source)
+        if self._feeds.is_resting(source) and self._came.get(partition, -1) >= self._looks_answered:
+            return NEVER  # this may be the backlog of an outage, and that of the source may follow: look first
         tp = TP(SOURCE_TOPICS[source], partition)
         end, applied = self._ends.get(tp), self._app.batch_consumer.applied_offset(tp)
         if end is None or (end > 0 and (applied is None or applied < end)):
             return NEVER
-        return NEVER if self._feeds.is_held(source, self._ends_at) else self._ends_at
+        return passed
 
     async def publish_changelog(self, partition: int, rows: list[tuple[bytes, bytes | None]]) -> int | None:
         """See Surroundings."""
@@ -171,18 +177,26 @@ class Engine:
         """Ask the broker how far the feeds are: what "read to its end" and "stalled" are judged by."""
         partitions = range(self._app.settings.partitions)
         tps = [TP(topic, partition) for topic in SOURCE_TOPICS for partition in partitions]
+        self._looks_asked += 1
+        asked = self._looks_asked
         asked_at_ms, ends = await self._app.batch_consumer.end_offsets(tps)
         core, gateway, mobile = (
             sum(end for tp, end in ends.items() if tp.topic == SOURCE_TOPICS[source]) for source in SOURCES
         )
-        self._ends, self._ends_at = ends, asked_at_ms
-        for source in self._feeds.observe(self._ends_at, (core, gateway, mobile)):
+        self._ends, self._looks_answered = ends, asked
+        for source in self._feeds.observe(asked_at_ms, (core, gateway, mobile), self._newest()):
             metrics.FEED_STALLED.labels(SOURCES[source].name).inc()
             logger.error(
                 "FEED_STALLED: %s stands still while others grow; its deadlines are held", SOURCE_TOPICS[source]
             )
         for source in SOURCES:
-            metrics.DEADLINES_HELD.labels(source.name).set(self._feeds.is_stalled(source))
+            metrics.DEADLINES_HELD.labels(source.name).set(self._feeds.is_held(source))
+
+    def _newest(self) -> tuple[int, int, int]:
+        """Per source, the newest event time that is applied here, epoch milliseconds."""
+        all_here = [(NEVER, NEVER, NEVER), *(lane.watermarks for lane, _ in self._lanes.values())]
+        core, gateway, mobile = (max(watermarks[source] for watermarks in all_here) for source in SOURCES)
+        return core, gateway, mobile
 
     # Metrics
 

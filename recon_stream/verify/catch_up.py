@@ -74,7 +74,8 @@ def _partitions(settings: Settings, topics: Iterable[str]) -> list[Partition]:
 
 
 def _last_deadline(newest: Mapping[str, int], rules: Rules) -> int:
-    return max(newest.values(), default=0) + max(*rules.missing_grace_ms, rules.status_grace_ms)
+    """When the clock lets the deadlines of the newest records pass; see recon_stream.domain.deadlines."""
+    return max(newest.values(), default=0) + max(*rules.missing_grace_ms, rules.status_grace_ms) + rules.stall.after_ms
 
 
 async def _until_committed(log: Log, group: str, ends: Offsets, until: float, say: Callable[[str], None]) -> None:

@@ -49,8 +49,8 @@ class Explanation:
 def premature(case: Case, state: State, due: Due, live_slack_ms: int | None) -> bool:
     """Whether it can be proven that no source had come so far without reading its next record of this case.
 
-    Before that record its partition's watermark was not beyond the instant; and the record was in the topic by the
-    instant, so the partition had not been read to its end. Proven where the Kafka timestamp is the broker's, or where
+    Before that record its partition's watermark was not beyond the instant; and the record was in the topic before the
+    clock may let the instant pass, which is `stall_after` later, so the partition had not been read to its end. Proven where the Kafka timestamp is the broker's, or where
     the caller knows that producers send within `live_slack_ms` of the timestamp.
     """
     for source in due.sources:
@@ -62,7 +62,7 @@ def premature(case: Case, state: State, due: Due, live_slack_ms: int | None) -> 
         if following.watermark_before is not None and following.watermark_before > due.instant:
             return False
         slack = 0 if following.record.appended else live_slack_ms
-        if slack is None or following.record.timestamp + slack > due.instant:
+        if slack is None or following.record.timestamp + slack > due.instant + case.rules.stall_after_ms:
             return False
     return True
 

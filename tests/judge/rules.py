@@ -65,6 +65,7 @@ class Rules:
     status_grace_ms: int
     pending_limit_ms: int
     retention_ms: int
+    stall_after_ms: int
     tolerances: dict[str, Tolerance]
     raise_one_major: int
     raise_two_major: int
@@ -99,6 +100,7 @@ def rules_from(document: dict[str, Any]) -> Rules:
         status_grace_ms=duration_ms(document["status"]["grace"]),
         pending_limit_ms=duration_ms(document["status"]["pending_limit"]),
         retention_ms=duration_ms(document["retention"]["closed"]),
+        stall_after_ms=duration_ms(document.get("stall", {}).get("after", "20s")),
         tolerances=tolerances,
         raise_one_major=severity.get("raise_one_major", 10_000),
         raise_two_major=severity.get("raise_two_major", 100_000),

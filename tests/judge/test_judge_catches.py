@@ -152,6 +152,22 @@ def test_deadlines_that_time_has_not_passed_must_not_have_been_reported() -> Non
     assert stream.judged(held=frozenset(SOURCES)).ok
 
 
+def test_the_clock_lets_a_deadline_pass_only_when_a_stall_would_have_been_seen() -> None:
+    """Without a watermark beyond it, a deadline passes `stall_after` later: not before that, surely after it."""
+    stream = Stream(RULES)
+    stream.transaction("A1", steps_of("missing", "A1", T0, random.Random(1)), T0)
+    stream.poison(T0)
+    without = copy.deepcopy(stream)
+    without.results.pop()
+    without.mismatches.pop()
+    empty = frozenset({"mismatches", "breaks"})
+    due = stream.results[-1]["decided_at"] + RULES.stall_after_ms
+    assert stream.judged(clock_ms=due - 1000).kinds["final"] == 1
+    assert without.judged(clock_ms=due - 1000, may_be_empty=empty).ok
+    assert stream.judged(clock_ms=due + 1000).ok
+    assert not without.judged(clock_ms=due + 12_000, may_be_empty=empty).ok
+
+
 def test_a_record_far_behind_is_too_late_unless_its_case_may_have_been_stored() -> None:
     """Alone it must be a dead letter; with a sibling elsewhere it may be one or a leg."""
     stream = Stream(RULES)

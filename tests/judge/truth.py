@@ -33,14 +33,16 @@ class Horizon:
     """How far time has passed.
 
     `watermarks` by (source, partition), at the end of the topics. `clock_ms`: the wall clock when the topics had been
-    read to their end by the workers; what it passed less than `settle_ms` ago may still be on its way. `held`: sources
-    that may be stalled, whose deadlines the clock does not pass for certain.
+    read to their end by the workers; what it passed less than `settle_ms` ago may still be on its way. The clock lets a
+    deadline pass `lag_ms` later, because only then it is known whether the feed was stalled. `held`: sources that may be
+    stalled, or late, whose deadlines the clock does not pass for certain.
     """
 
     watermarks: Mapping[tuple[str, int], int] = field(default_factory=dict)
     clock_ms: int = 0
     settle_ms: int = 0
     held: frozenset[str] = frozenset()
+    lag_ms: int = 0
 
     def passed(self, due: Due, partition: int) -> bool | None:
         """True: it must have passed; False: it cannot have; None: either."""
@@ -51,9 +53,10 @@ class Horizon:
         watermark = self.watermarks.get((source, partition))
         if watermark is not None and watermark > instant:
             return True
-        if self.clock_ms - self.settle_ms > instant and source not in self.held:
+        by_clock = self.clock_ms - self.lag_ms
+        if by_clock - self.settle_ms > instant and source not in self.held:
             return True
-        return None if self.clock_ms > instant else False
+        return None if by_clock > instant else False
 
 
 EVERYTHING_PASSED = Horizon(clock_ms=1 << 60)
@@ -179,9 +182,11 @@ class Truth:
     fates: dict[tuple[str, int, int], str]
     watermarks: dict[tuple[str, int], int]
 
-    def horizon(self, clock_ms: int, settle_ms: int = 0, held: frozenset[str] = frozenset()) -> Horizon:
+    def horizon(
+        self, clock_ms: int, settle_ms: int = 0, held: frozenset[str] = frozenset(), lag_ms: int = 0
+    ) -> Horizon:
         """The horizon at the end of these topics."""
-        return Horizon(self.watermarks, clock_ms, settle_ms, held)
+        return Horizon(self.watermarks, clock_ms, settle_ms, held, lag_ms)
 
 
 def certainly_late(this: Seen, of_case: Sequence[Seen]) -> bool:

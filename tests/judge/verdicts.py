@@ -106,7 +106,7 @@ def judge(topics: Topics, rules: Rules, options: Options) -> Report:
     """The whole judgement."""
     report = Report()
     truth = find_truth(topics.sources, topics.schemas, rules)
-    horizon = truth.horizon(options.clock_ms, options.settle_ms, options.held)
+    horizon = truth.horizon(options.clock_ms, options.settle_ms, options.held, rules.stall_after_ms)
     report.examined["source records"] = len(truth.seen)
     report.facts.update(f"records {fate}" for fate in truth.fates.values())
     results = read_results("recon_results", topics.results, topics.schemas, report)
