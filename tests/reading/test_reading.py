@@ -215,17 +215,56 @@ async def test_a_schema_that_is_none_is_refused() -> None:
         read(b"\x00\x00\x00\x00\x01E")
 
 
-async def test_an_unknown_schema_is_asked_for_three_times_and_then_left_for_a_while(
+async def test_an_unknown_schema_is_asked_for_three_times_and_then_once_a_unit(
     reader: EventReader, path: RegistryPath, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A producer may be a moment ahead of the registry; after that its records are dead letters, without more questions."""
+    """A producer may be a moment ahead of the registry; after that its records are dead letters, at one question a unit."""
     value = frame(NOBODY_KNOWS) + b"x"
     await reader.prepare([value, value])
     assert path.times(NOBODY_KNOWS) == 3
     assert reason(reader, value) is Reason.UNKNOWN_SCHEMA
-    await reader.prepare([value])
+    for times in (4, 5):
+        await reader.prepare([value, value])
+        assert path.times(NOBODY_KNOWS) == times
+    assert caplog.text.count(f"does not know schema {NOBODY_KNOWS}") == 1
+
+
+async def test_random_bytes_do_not_become_as_many_questions(reader: EventReader, path: RegistryPath) -> None:
+    """What is known as unknown is asked for again, but of many such schemas only some by each unit."""
+    strangers = [frame(NOBODY_KNOWS + n) + b"x" for n in range(50)]
+    await reader.prepare(strangers)
+    assert path.asked.total() == 150
+    await reader.prepare(strangers)
+    assert path.asked.total() == 150 + reading.UNKNOWN_AGAIN_MAX
+
+
+async def test_lanes_that_meet_the_same_unknown_schema_ask_once(reader: EventReader, path: RegistryPath) -> None:
+    """Six partitions at once are one question, and one that is given up does not end it for the others."""
+    value = frame(NOBODY_KNOWS) + b"x"
+    lanes = [asyncio.create_task(reader.prepare([value])) for _ in range(6)]
+    await path.asked_often(1)
+    lanes[0].cancel()
+    await asyncio.wait(lanes)
+    assert lanes[0].cancelled()
+    assert not any(lane.exception() for lane in lanes[1:])
     assert path.times(NOBODY_KNOWS) == 3
-    assert f"does not know schema {NOBODY_KNOWS}" in caplog.text
+
+
+async def test_other_partitions_do_not_wait_for_an_unknown_schema(registry: SchemaRegistry, path: RegistryPath) -> None:
+    """The lane that met it first waits ten seconds; lanes without it read on, also schemas that are new to them."""
+    reader = EventReader(registry)
+    schema_id = await registered(registry, contract())
+    value = written(contract(), schema_id, FIELDS)
+    waiting = asyncio.create_task(reader.prepare([frame(NOBODY_KNOWS) + b"x"]))
+    await path.asked_often(1)
+    began = asyncio.get_running_loop().time()
+    for _ in range(100):
+        await reader.prepare([value])
+        assert reader.read(value) == ours(FIELDS)
+    assert asyncio.get_running_loop().time() - began < reading.UNKNOWN_PAUSE_SECONDS
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait([waiting])
 
 
 def test_the_three_tries_go_over_ten_seconds() -> None:
@@ -233,17 +272,16 @@ def test_the_three_tries_go_over_ten_seconds() -> None:
     assert (reading.UNKNOWN_TRIES - 1) * reading.UNKNOWN_PAUSE_SECONDS == 10
 
 
-async def test_a_schema_that_turns_up_meanwhile_is_used(
-    registry: SchemaRegistry, reader: EventReader, monkeypatch: pytest.MonkeyPatch
+async def test_a_schema_that_turns_up_late_is_used_from_its_registration_on(
+    registry: SchemaRegistry, reader: EventReader
 ) -> None:
-    """Between two tries, or after it was remembered as unknown for its while."""
+    """The very next unit reads its records, also right after the three tries."""
     schema = contract() | {"doc": uuid.uuid4().hex}  # the registry gives the same schema the same id
     next_id = await registered(registry, contract() | {"doc": uuid.uuid4().hex}) + 1
     value = written(schema, next_id, FIELDS)
     await reader.prepare([value])
     assert reason(reader, value) is Reason.UNKNOWN_SCHEMA
     assert await registered(registry, schema) == next_id
-    monkeypatch.setattr(reading, "UNKNOWN_REMEMBERED_SECONDS", 0.0)
     await reader.prepare([value])
     assert reader.read(value) == ours(FIELDS)
 
