@@ -72,6 +72,7 @@ async def _schema_id(registry: SchemaRegistry, topic: str, schema: str) -> int:
 async def reconcile(stream: StreamT[RecordBatch]) -> None:
     """Feed the lanes; the lanes acknowledge."""
     worker.readiness["matcher"] = lambda: None if Matcher.engine else "waiting for the schema registry"
+    worker.readiness["partitioner"] = lambda: Matcher.engine.placement.complaint() if Matcher.engine else None
     async with SchemaRegistry(worker.settings) as registry:
         try:
             Matcher.engine = await start_engine(registry)

@@ -42,11 +42,20 @@ DEADLINES_HELD = Gauge(
 )
 DEADLINES_FIRED = Counter("recon_deadlines_fired_total", "Deadlines that passed, by kind.", ["kind"])
 FEED_STALLED = Counter("recon_feed_stalled_total", "Times a feed was found stalled.", ["source"])
+MISPLACED = Counter(
+    "recon_misplaced_records_total",
+    "Records seen in another partition than that of their key; of a sample while there are none.",
+    ["topic"],
+)
 FILTER_FAIL_OPEN = Counter(
     "recon_filter_fail_open_total", "Batches decided without the Redis filter because it did not answer."
 )
 ZOMBIES = Counter("recon_zombies_total", "Units of work that found another worker's name on an event in flight.")
 RECOVERED = Counter("recon_recovered_records_total", "Changelog records applied while recovering.")
+RECOVERY_REMAINING = Gauge(
+    "recon_recovery_rows_remaining", "Changelog rows still to recover, at most, by partition.", ["partition"]
+)
+RECOVERY_SECONDS = Gauge("recon_recovery_seconds", "How long the latest recovery took, or has taken so far.")
 
 # sink
 SINK_ROWS = Counter("recon_sink_rows_total", "Rows written to PostgreSQL.", ["table"])

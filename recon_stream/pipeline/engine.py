@@ -24,6 +24,7 @@ from recon_stream.pipeline.unit import Held, Unit
 from recon_stream.redis.dedup import DuplicateFilter
 from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
 from recon_stream.transport.batch import RecordBatch
+from recon_stream.transport.placement import Placement
 from recon_stream.transport.publish import pack, publish
 from tables.rows import Meta
 from tables.transactions import CHANGELOG, Revoked
@@ -60,6 +61,7 @@ class Engine:
         self.rules = book.current
         self.cases_held_max = app.settings.cases_held_max // app.settings.partitions
         self.reader = EventReader(registry, stopping=lambda: app.should_stop)
+        self.placement = Placement(app.settings.partitions)
         self._lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
         self._lanes_generation: int | None = None
         self._encode_dead_letter = DeadLetterEncoder(schema_ids.dead_letters)
@@ -77,7 +79,9 @@ class Engine:
             lane = self._lane(event.message.partition)
             self._came[event.message.partition] = self._looks_asked
             if lane is not None:
-                lane.submit(Queued(event, cast("RecordBatch", event.value)))
+                batch = cast("RecordBatch", event.value)
+                self.placement.look(batch)
+                lane.submit(Queued(event, batch))
                 return
         event.ack()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Final, LiteralString
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from psycopg.rows import TupleRow
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.redis.client import connect
 from recon_stream.registration import check_schemas
@@ -22,6 +24,8 @@ from recon_stream.settings import Settings
 from recon_stream.storage.migrate import pending_migrations
 from recon_stream.storage.pool import connection_string
 from recon_stream.topics import check_topics
+from recon_stream.transport.placement import WHAT_TO_DO, partition_of
+from recon_stream.transport.reach import why_away
 from recon_stream.verify.doctor_findings import Report, short
 from recon_stream.verify.watch_sources import GROUPS
 
@@ -30,6 +34,10 @@ _CLOCK_WARN = 1.0
 """Seconds by which two clocks may differ: deadlines are counted in tens of them."""
 _LAG_WARN = 100_000
 _MEMORY_WARN = 0.8
+_LOOPBACK = ("127.", "localhost", "[::1]")
+_PLACEMENT_RECORDS = 20
+"""Of each partition of a source; one producer that partitions otherwise shows in nearly all of its records."""
+_PLACEMENT_SECONDS = 1.0
 
 # What each role must be able to do, and what it must not: (table, privilege).
 _WRITES: Final = (("raw_events", "INSERT"), ("reconciliation_results", "UPDATE"), ("breaks", "SELECT"))
@@ -60,10 +68,17 @@ async def check_kafka(settings: Settings, report: Report) -> None:
         report.ok("clock", "not checked: brokers do not tell their time; keep all machines on NTP")
         await _topics(settings, report)
         await _groups(settings, admin, report)
+        await _placement(settings, report)
     except (KafkaError, OSError) as error:
-        raise TransientFailure(f"Kafka at {settings.kafka_bootstrap_servers}: {short(error)}") from error
+        seen, advice = await why_away(settings, error)
+        report.fail("answer", f"Kafka at {settings.kafka_bootstrap_servers}: {seen}", f"{advice}{_local(settings)}")
     finally:
         await admin.close()
+
+
+def _local(settings: Settings) -> str:
+    here = all(server.strip().startswith(_LOOPBACK) for server in settings.kafka_bootstrap_servers.split(","))
+    return "; for a local one run `recon-stream stack up`" if here and not settings.kafka_ssl_context() else ""
 
 
 async def _topics(settings: Settings, report: Report) -> None:
@@ -98,6 +113,42 @@ async def _groups(settings: Settings, admin: AIOKafkaAdminClient, report: Report
                 report.ok(f"group {group}", f"{lag:,} records wait")
     finally:
         await consumer.stop()
+
+
+async def _placement(settings: Settings, report: Report) -> None:
+    """Whether the newest records of the sources lie in the partitions of their keys."""
+    consumer = AIOKafkaConsumer(
+        **settings.kafka_client(), group_id=None, enable_auto_commit=False, request_timeout_ms=_TIMEOUT_MS,
+        fetch_max_wait_ms=100,
+    )  # fmt: skip
+    try:
+        await consumer.start()
+        existing = await consumer.topics()
+        tps = [TopicPartition(t, n) for t in SOURCE_TOPICS if t in existing for n in range(settings.partitions)]
+        begins, ends = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+        left = {tp: min(_PLACEMENT_RECORDS, ends[tp] - begins[tp]) for tp in tps if ends[tp] > begins[tp]}
+        consumer.assign(list(left))
+        for tp, count in left.items():
+            consumer.seek(tp, ends[tp] - count)
+        looked_at: Counter[str] = Counter()
+        wrong: Counter[str] = Counter()
+        until = time.monotonic() + _PLACEMENT_SECONDS
+        while left and time.monotonic() < until:
+            for tp, records in (await consumer.getmany(*left, timeout_ms=200)).items():
+                looked_at[tp.topic] += len(records)
+                wrong[tp.topic] += sum(
+                    bool(r.key) and partition_of(r.key, settings.partitions) != tp.partition for r in records
+                )
+                if records and records[-1].offset + 1 >= ends[tp]:
+                    del left[tp]
+    finally:
+        await consumer.stop()
+    for topic, number in wrong.items():
+        if number:
+            seen = f"{number} of {looked_at[topic]} records lie in another partition than that of their key"
+            report.fail(f"partitioner of {topic}", seen, WHAT_TO_DO)
+    if not wrong.total():
+        report.ok("partitioners", f"the newest {looked_at.total()} records lie where their keys say")
 
 
 async def check_registry(settings: Settings, report: Report) -> None:

@@ -70,6 +70,7 @@ _ALERTS: Final = """\
 | a feed stands still while others flow | `max by (source) (recon_deadlines_held) == 1` | the source system |
 | a feed is late | `max by (topic) (recon_watermark_age_seconds) > 300` | the source system, then worker lag |
 | records cannot be read | `sum by (reason) (rate(recon_dead_letters_total[5m])) > 0.1` | recon_dead_letters: a schema or a producer changed |
+| a producer chooses partitions otherwise | `increase(recon_misplaced_records_total[15m]) > 0` | WRONG_PARTITION in the log of the worker, `recon-stream doctor` |
 | the duplicate filter is away | `rate(recon_filter_fail_open_total[5m]) > 0` | Redis; results stay right, work is dearer |
 | two workers hold one partition | `increase(recon_zombies_total[5m]) > 0` | a suspended process came back |
 | a result contradicts a stored one | `increase(recon_sink_conflicts_total[5m]) > 0` | result_conflicts in PostgreSQL |
