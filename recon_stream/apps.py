@@ -10,12 +10,11 @@ from typing import Any, cast
 import faust
 from aiokafka import AIOKafkaProducer
 from faust.app.base import BootStrategy
-from faust.tables.manager import TableManager
-from faust.tables.recovery import Recovery
 from faust.types.auth import CredentialsT
 
 from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.driver import Consumer, Producer
+from recon_stream.transport.recovery import Recovery, TableManager
 
 ROLES = ("worker", "sink", "web")
 OPERATIONS_OFFSET = {"worker": 0, "sink": 20, "web": 40}
@@ -52,7 +51,7 @@ class ReconApp(faust.App):
 
     @property
     def recovery(self) -> Recovery:
-        """Faust's recovery of the tables' state."""
+        """The recovery of the tables' state."""
         return cast("TableManager", self.tables).recovery
 
     @contextmanager
@@ -89,6 +88,7 @@ def _options(role: str, settings: Settings) -> dict[str, Any]:
         "env": {},  # Faust's own environment variables would be settings that nobody validates
         "broker": ";".join(f"recon://{server.strip()}" for server in settings.kafka_bootstrap_servers.split(",")),
         "broker_credentials": credentials(settings),
+        "TableManager": TableManager,
         "datadir": settings.state_dir / f"{settings.app_id}-{role}-{settings.process_index}",
         # Set, because Faust would otherwise take the console script for the module of the application.
         "origin": "recon_stream.apps",

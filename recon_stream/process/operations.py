@@ -12,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from recon_stream.apps import ReconApp
 from recon_stream.errors import ConfigurationError
+from recon_stream.transport.recovery import Progress
 
 HOST = "127.0.0.1"
 
@@ -58,7 +59,12 @@ class Operations:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         reasons = not_ready(self._app)
-        return _answer({"ready": not reasons, "reasons": reasons})
+        body: dict[str, object] = {"ready": not reasons, "reasons": reasons}
+        progress = recovery_progress(self._app)
+        if progress is not None:
+            partitions = {str(number): rows for number, rows in progress.partitions.items()}
+            body["recovery"] = progress._asdict() | {"partitions": partitions}
+        return _answer(body)
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -88,9 +94,16 @@ def starting_phase(app: ReconApp) -> str | None:
         return "starting"
     if app.producer_only:
         return None
+    if app.recovery.in_recovery:
+        return "recovering"
     if app.rebalancing:
         return "rebalancing"
     return None if app.recovery.completed.is_set() else "recovering"
+
+
+def recovery_progress(app: ReconApp) -> Progress | None:
+    """How far the recovery of the state is; None while there is none."""
+    return None if app.producer_only or not app.started else app.recovery.progress()
 
 
 def owner_of(port: int) -> str:

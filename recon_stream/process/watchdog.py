@@ -21,7 +21,7 @@ from recon_stream.apps import ReconApp
 from recon_stream.errors import TransientFailure
 from recon_stream.metrics.catalogue import LAG
 from recon_stream.process.exits import RECOVERY_STALLED, STALLED
-from recon_stream.process.operations import starting_phase
+from recon_stream.process.operations import recovery_progress, starting_phase
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,9 @@ class Watchdog:
             self._work.moves()
         elif phase is not None:
             self._work.moves()
-            self._recovery.look(phase, self._recovery_marker())
+            progress = recovery_progress(app)
+            about = phase if progress is None else f"{phase}: {progress}"
+            self._recovery.look(about, self._recovery_marker())
         else:
             self._recovery.moves()
             waiting = self._report_lag()

@@ -1,7 +1,7 @@
 """recon:// - Faust's aiokafka transport with one message for each (partition, fetch) instead of one for each record.
 
 Subclasses only, nothing is patched; tests/transport/test_contract.py holds the private names that are relied on.
-Changelog partitions stay per record, because Faust's recovery counts records.
+What is read of changelogs goes straight to recon_stream.transport.recovery, not through Faust's queues.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from mode.utils.futures import notify
 from recon_stream.settings import Settings
 from recon_stream.transport.batch import RecordBatch
 from recon_stream.transport.fetch import ConsumerThread, EndOffsets, Fetched
+from recon_stream.transport.recovery import Recovery, TableManager
 
 IDLE_SECONDS = 0.02
 POLL_SECONDS = 0.2
@@ -114,14 +115,18 @@ class Consumer(faust_driver.Consumer):
             if self._is_stale(generation):
                 return
             if self._is_changelog_tp(tp):
-                for record in records:
-                    if self._is_stale(generation):
-                        return
-                    yield tp, self._to_message(tp, record)
+                self._recovery.apply(tp, records)
+                await asyncio.sleep(0)
             else:
                 yield tp, self._batch_message(RecordBatch(tp, records), generation)
         if not self._is_stale(generation):
-            self._read_to.update(fetched.positions)
+            changelogs = {tp: position for tp, position in fetched.positions.items() if self._is_changelog_tp(tp)}
+            self._recovery.read_to(changelogs)
+            self._read_to.update({tp: to for tp, to in fetched.positions.items() if tp not in changelogs})
+
+    @property
+    def _recovery(self) -> Recovery:
+        return cast("TableManager", self.app.tables).recovery
 
     def _is_stale(self, generation: int) -> bool:
         """Whether what was read in that generation must not be handed out any more."""
@@ -180,9 +185,7 @@ class Consumer(faust_driver.Consumer):
 
     def ack(self, message: Message) -> bool:
         """Called by the event; Faust also acknowledges what a stream skips after a rebalance: that is not `done`."""
-        batch: Any = message.value
-        if not isinstance(batch, RecordBatch):
-            return super().ack(message)
+        batch = cast("RecordBatch", message.value)
         with ack_lock:
             if message.acked:
                 return False

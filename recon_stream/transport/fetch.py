@@ -96,7 +96,6 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     def _take_buffered(self, fetcher: Any, active: frozenset[TP]) -> dict[TP, Sequence[RawRecord]]:
         """Empty aiokafka's buffers of the active partitions as its own `fetched_records` does, without its wrappers."""
         taken: dict[TP, Sequence[RawRecord]] = {}
-        changelogs = app_changelogs(self.consumer)
         for topic_partition in list(fetcher._records):
             tp = ensure_TP(topic_partition)
             if tp not in active:
@@ -109,7 +108,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 fetcher._notify(fetcher._wait_consume_future)
                 result.check_raise()
                 continue
-            if tp.topic not in changelogs and result.has_more():
+            if result.has_more():
                 # A ConsumerRecord for each record costs 0.8 us; the raw record has all that is needed.
                 result._partition_records._consumer_record = _as_it_is
             records = result.getall(self.consumer.limits.batch_records_max)
@@ -135,11 +134,6 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
         except (TimeoutError, KafkaError) as error:
             raise TransientFailure(f"end offsets of {len(wanted)} partitions: {error!r}") from error
         return EndOffsets(asked_at_ms, {ensure_TP(tp): offset for tp, offset in ends.items()})
-
-
-def app_changelogs(consumer: Consumer) -> AbstractSet[str]:
-    """Names of the changelog topics of the application's tables."""
-    return cast("AbstractSet[str]", consumer.app.tables.changelog_topics)
 
 
 def _positions(fetcher: Any, active: frozenset[TP]) -> dict[TP, int]:

@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import faust
 import pytest
 from faust.types import TP
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from recon_stream.domain.facts import Deadline, DeadlineKind
-from recon_stream.metrics.catalogue import RECOVERED
+from recon_stream.errors import InvariantViolated
 from tables import transactions
-from tables.rows import META, Meta, RowChange, case_key, encode_deadlines
+from tables.rows import (
+    CASE,
+    INDEX,
+    META,
+    Meta,
+    RowChange,
+    case_key,
+    deadlines_of,
+    encode_deadlines,
+    index_key,
+)
 from tables.store import Store
 from tables.transactions import Partition, Revoked
+from tests.state.histories import DEADLINES
 
 MISSING, STATUS, EXPIRY = DeadlineKind.MISSING, DeadlineKind.STATUS, DeadlineKind.EXPIRY
 META_ROW = Meta(b"epoch--1", (1, 2, 3), 0).encode()
 
 
-@dataclass(frozen=True)
-class Message:
-    """A changelog record as Faust hands it over."""
+class Record(NamedTuple):
+    """A record of the changelog."""
 
-    tp: TP
     offset: int
     key: bytes
     value: bytes | None
-
-    @property
-    def partition(self) -> int:
-        """Its partition."""
-        return self.tp.partition
+    timestamp: int = 0
 
 
 @pytest.fixture
@@ -52,15 +59,19 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         db.close()
 
 
-def apply(store: Store, *messages: Message) -> None:
-    """Apply these records as a recovery does."""
-    events = [SimpleNamespace(message=message) for message in messages]
-    store.apply_changelog_batch(events, lambda key: key, lambda value: value)  # type: ignore[arg-type]
+def apply(store: Store, *records: Record, partition: int = 0) -> None:
+    """Apply these records of one partition as a recovery does."""
+    store.apply_rows(TP("changelog", partition), records)
 
 
-def record(offset: int, key: bytes, value: bytes | None, partition: int = 0) -> Message:
-    """A record of the changelog."""
-    return Message(TP("changelog", partition), offset, key, value)
+def contents(store: Store, prefix: bytes, partition: int = 0) -> dict[bytes, bytes]:
+    """All that stands in the state under keys that begin so."""
+    return {bytes(key): bytes(row) for key, row in store._dbs[partition].items() if key[:1] == prefix}
+
+
+def index_of(rows: dict[bytes, bytes]) -> set[bytes]:
+    """The index that follows from rows."""
+    return {index_key(deadline, key) for key, row in rows.items() for deadline in deadlines_of(row)}
 
 
 def waiting(*deadlines: Deadline) -> bytes:
@@ -73,9 +84,9 @@ def test_a_recovered_row_has_its_deadlines_in_the_index(store: Store) -> None:
     early, late = Deadline(0, MISSING, -5), Deadline(0, STATUS, 5)
     apply(
         store,
-        record(0, META, META_ROW),
-        record(1, case_key("late"), waiting(late)),
-        record(2, case_key("early"), waiting(early)),
+        Record(0, META, META_ROW),
+        Record(1, case_key("late"), waiting(late)),
+        Record(2, case_key("early"), waiting(early)),
     )
     partition = Partition(0)
     assert partition.due(0, -(1 << 63), 100, 10) == [(early, case_key("early")), (late, case_key("late"))]
@@ -90,7 +101,7 @@ def test_deadlines_are_asked_for_by_gate_instant_and_number(store: Store) -> Non
     deadlines = [
         Deadline(gate, kind, instant) for gate in (0, 1, 3) for kind in (MISSING, EXPIRY) for instant in (-9, 0, 9)
     ]
-    apply(store, *[record(n, case_key(f"T{n}"), waiting(deadline)) for n, deadline in enumerate(deadlines)])
+    apply(store, *[Record(n, case_key(f"T{n}"), waiting(deadline)) for n, deadline in enumerate(deadlines)])
     partition = Partition(0)
     assert [found.instant for found, _ in partition.due(1, -9, 9, 100)] == [-9, -9, 0, 0]
     assert [found.instant for found, _ in partition.due(1, -8, 10, 100)] == [0, 0, 9, 9]
@@ -99,27 +110,67 @@ def test_deadlines_are_asked_for_by_gate_instant_and_number(store: Store) -> Non
     assert partition.due(2, -100, 100, 100) == []
 
 
-def test_a_deleted_row_is_gone_and_a_batch_may_span_partitions(store: Store) -> None:
-    """A tombstone deletes; each partition keeps its own rows and the offset that it stands at."""
-    before = RECOVERED._value.get()
-    apply(
-        store,
-        record(0, case_key("A"), waiting()),
-        record(7, case_key("B"), waiting(), 1),
-        record(3, case_key("A"), None),
-    )
+def test_a_deleted_row_is_gone_with_its_deadlines(store: Store) -> None:
+    """A tombstone deletes, in the same batch or a later one; each partition keeps its own rows and its own offset."""
+    apply(store, Record(0, case_key("A"), waiting(Deadline(0, MISSING, 1))), Record(3, case_key("A"), None))
+    apply(store, Record(7, case_key("B"), waiting(Deadline(0, MISSING, 2))), partition=1)
     assert Partition(0).rows([case_key("A")]) == [None]
-    assert Partition(1).rows([case_key("B")]) == [waiting()]
+    assert Partition(0).first_due(0) is None
+    assert Partition(1).rows([case_key("B")]) == [waiting(Deadline(0, MISSING, 2))]
     assert store.persisted_offset(TP("changelog", 0)) == 3
     assert store.persisted_offset(TP("changelog", 1)) == 7
-    assert RECOVERED._value.get() > before
+    apply(store, Record(8, case_key("B"), None), Record(9, case_key("never there"), None), partition=1)
+    assert Partition(1).rows([case_key("B")]) == [None]
+    assert Partition(1).first_due(0) is None
+    assert store.persisted_offset(TP("changelog", 1)) == 9
+
+
+ROWS = st.none() | st.lists(DEADLINES, max_size=3, unique=True).map(lambda deadlines: waiting(*deadlines))
+CHANGES = st.lists(st.tuples(st.sampled_from(["A", "B", "C", "d"]), ROWS), min_size=1, max_size=12)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(CHANGES, min_size=1, max_size=5))
+def test_the_index_is_that_of_the_rows_however_a_changelog_is_cut_into_batches(
+    store: Store, batches: list[list[tuple[str, bytes | None]]]
+) -> None:
+    """Rows replaced, deleted and made again, over a state that has rows and deadlines of before: none too many, none missing."""
+    model = contents(store, CASE)
+    offset = store.persisted_offset(TP("changelog", 0)) or 0
+    for batch in batches:
+        records = [Record(offset + n, case_key(name), row) for n, (name, row) in enumerate(batch, 1)]
+        apply(store, *records)
+        offset = records[-1].offset
+        for record in records:
+            if record.value is None:
+                model.pop(record.key, None)
+            else:
+                model[record.key] = record.value
+        assert contents(store, CASE) == model
+        assert set(contents(store, INDEX)) == index_of(model)
+        assert store.persisted_offset(TP("changelog", 0)) == offset
+
+
+def test_of_many_records_of_a_row_the_last_alone_is_written(store: Store) -> None:
+    """The partition's own row comes with every unit of work; a batch of hundreds of them is one write."""
+    before = store._dbs[0].latest_sequence_number()
+    apply(store, *[Record(n, META, Meta(b"epoch--1", (n, n, n), 0).encode()) for n in range(500)])
+    assert Partition(0).meta() == Meta(b"epoch--1", (499, 499, 499), 0)
+    assert store._dbs[0].latest_sequence_number() - before == 2, "the row and the offset"
+
+
+def test_a_record_without_a_key_stops_the_worker(store: Store) -> None:
+    """No row of ours; nothing of its batch is written."""
+    with pytest.raises(InvariantViolated, match="changelog-0 has a record without a key"):
+        apply(store, Record(0, case_key("A"), waiting()), Record(1, None, b"?"))  # type: ignore[arg-type]
+    assert contents(store, CASE) == {}
 
 
 def test_the_same_batch_applied_again_changes_nothing(store: Store) -> None:
     """A recovery that was cut off begins again somewhere before."""
     batch = [
-        record(0, case_key("A"), waiting(Deadline(0, MISSING, 1))),
-        record(1, case_key("B"), waiting(Deadline(0, MISSING, 2))),
+        Record(0, case_key("A"), waiting(Deadline(0, MISSING, 1))),
+        Record(1, case_key("B"), waiting(Deadline(0, MISSING, 2))),
     ]
     apply(store, *batch)
     whole = {bytes(key): bytes(value) for key, value in store._dbs[0].items()}

@@ -1,9 +1,11 @@
 """A small application on recon://, run as a process by the tests: it writes down every record that it is given.
 
     program.py FOLDER TOPIC,TOPIC,… [never-done] [after=N] [slow-seek=S] [table] [raise] [block] [pause] [unit=S] [ends=TOPIC,…]
+               [slow-recovery=S] [standby]
 
 Lines of FOLDER/<pid>.jsonl: {"generation", "topic", "partition", "first", "last", "done"}, flushed before the batch is
 marked done. The settings come from the environment, as for a role.
+Lines of FOLDER/<pid>.recovered: {"actives": [partition, …], "remaining": rows}, whenever Faust says that the table has recovered.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from faust.types import TP
 from recon_stream.apps import ReconApp
 from recon_stream.process.runner import run
 from recon_stream.settings import load_settings
-from recon_stream.transport import driver
+from recon_stream.transport import driver, recovery
 from recon_stream.transport.batch import BatchSchema, RecordBatch
 from recon_stream.transport.publish import pack, publish
 
@@ -41,13 +43,44 @@ class SlowSeekTransport(driver.Transport):
     Consumer = SlowSeek
 
 
+class SlowRecovery(recovery.Recovery):
+    """A disk that takes its time for every batch."""
+
+    def apply(self, tp: TP, records: Any) -> None:
+        time.sleep(float(OPTIONS["slow-recovery"]))
+        super().apply(tp, records)
+
+
+class SlowTables(recovery.TableManager):
+    @property
+    def recovery(self) -> recovery.Recovery:
+        if self._recovery is None:
+            self._recovery = SlowRecovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return self._recovery
+
+
 settings = load_settings()
-app = ReconApp("worker", settings, store="memory://", autodiscover=())
+options: dict[str, Any] = {"TableManager": SlowTables} if "slow-recovery" in OPTIONS else {}
+if "standby" in OPTIONS:
+    options["table_standby_replicas"] = 1
+app = ReconApp("worker", settings, store="recon://", autodiscover=(), **options)
 if "slow-seek" in OPTIONS:
     app.transport = SlowSeekTransport(app.conf.broker_consumer, app)
 table: Any = (
     app.Table("seen", key_type=bytes, value_type=bytes, partitions=settings.partitions) if "table" in OPTIONS else None
 )
+
+if table is not None:
+
+    @table.on_recover
+    async def recovered() -> None:
+        line = {
+            "actives": sorted(tp.partition for tp in app.recovery.active_tps),
+            "standbys": sorted(tp.partition for tp in app.recovery.standby_tps),
+            "remaining": app.recovery.active_remaining_total(),
+        }
+        with (FOLDER / f"{os.getpid()}.recovered").open("a") as out:
+            out.write(json.dumps(line) + "\n")
 
 
 @app.agent(app.topic(*TOPICS, schema=BatchSchema()))

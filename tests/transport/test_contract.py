@@ -12,13 +12,16 @@ from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.subscription_state import SubscriptionState, TopicPartitionState
 from aiokafka.producer.message_accumulator import BatchBuilder, MessageAccumulator
 from faust.app.base import App, BootStrategy
+from faust.stores.rocksdb import Store as RocksDBStore
 from faust.tables.manager import TableManager
 from faust.tables.recovery import Recovery
 from faust.transport import consumer as base
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import ConsumerMessage
-from mode.services import Service
+from mode.services import Service, ServiceTask
 from mode.threads import QueueServiceThread
+
+from recon_stream.transport.recovery import Recovery as OurRecovery
 
 
 def test_the_pinned_versions_are_installed():
@@ -36,7 +39,6 @@ def test_the_pinned_versions_are_installed():
         (driver.AIOKafkaConsumerThread, "_ensure_consumer", ["self"]),
         (QueueServiceThread, "call_thread", ["self", "fun", "args", "kwargs"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
-        (driver.Consumer, "_to_message", ["self", "tp", "record"]),
         (base.Consumer, "getmany", ["self", "timeout"]),
         (base.Consumer, "ack", ["self", "message"]),
         (base.Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
@@ -67,6 +69,15 @@ def test_the_pinned_versions_are_installed():
         (App, "discover", ["self", "extra_modules", "categories", "ignore"]),
         (App, "worker_init_post_autodiscover", ["self"]),
         (Recovery, "on_recovery_completed", ["self", "generation_id"]),
+        (Recovery, "_build_offsets", ["self", "consumer", "tps", "destination", "title"]),
+        (Recovery, "_seek_offsets", ["self", "consumer", "tps", "offsets", "title"]),
+        (Recovery, "_set_recovery_started", ["self"]),
+        (Recovery, "_set_recovery_ended", ["self"]),
+        (Recovery, "_wait", ["self", "coro", "timeout"]),
+        (Recovery, "need_recovery", ["self"]),
+        (Recovery, "active_remaining", ["self"]),
+        (Recovery, "standby_remaining_total", ["self"]),
+        (RocksDBStore, "set_persisted_offset", ["self", "tp", "offset"]),
     ],
 )
 def test_a_method_that_we_override_or_call_is_as_it_was(owner, name, parameters):
@@ -104,6 +115,32 @@ def test_streams_are_resumed_before_the_seek_and_the_flow_after_it():
         resume, seek = source.index("consumer.resume_partitions("), source.index("consumer.perform_seek()")
         clear, flow = source.index("flow_control.resume()"), source.index("consumer.resume_flow()")
         assert resume < seek < clear < flow
+
+
+def test_the_end_of_a_recovery_is_signalled_by_what_we_call():
+    """Ends, offsets and seek in that order, then the wait for the signal that stock Faust could sleep through."""
+    source = inspect.getsource(inspect.getattr_static(Recovery, "_restart_recovery").fun)
+    steps = [
+        source.index(step)
+        for step in (
+            "self._set_recovery_started()",
+            "self._build_highwaters",
+            "self._build_offsets",
+            "self._seek_offsets",
+            "if self.need_recovery():",
+            "consumer.resume_partitions)(active_tps)",
+            "self._wait(self.signal_recovery_end.wait())",
+            "self._wait(T(self.on_recovery_completed)(generation_id))",
+        )
+    ]
+    assert steps == sorted(steps)
+    for task in ("_slurp_changelogs", "_publish_stats"):
+        assert isinstance(inspect.getattr_static(Recovery, task), ServiceTask)
+        assert isinstance(inspect.getattr_static(OurRecovery, task), ServiceTask)
+    assert "raise ServiceStopped()" in inspect.getsource(Recovery._wait)
+    assert "return WaitResults([], [], True)" in inspect.getsource(Service.wait_first)
+    assert "-1 here is because" in inspect.getsource(Recovery._build_highwaters)
+    assert "Recovery(" in inspect.getsource(inspect.getattr_static(TableManager, "recovery").fget)
 
 
 def test_other_names_that_are_read():

@@ -1,0 +1,342 @@
+"""`make bench-recovery`: how long a worker without local state takes until it works, beside stock Faust."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiohttp
+import click
+import orjson
+import psutil
+import rocksdict
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.changelog import Filled, fill
+from benchmarks.kafka import Broker
+from benchmarks.machine import description, yardstick
+from benchmarks.stock_recovery import Config
+from recon_stream.errors import ReconError
+from recon_stream.registration import register_schemas
+from recon_stream.rulebook import load_rules
+from recon_stream.settings import Settings, load_settings, read_env_file
+from recon_stream.stack import local
+from recon_stream.stack.ports import free_ports
+from recon_stream.topics import changelog_topic, create_topics
+from tables.rows import CASE, INDEX
+
+REPOSITORY = Path(__file__).parent.parent
+RESULTS_FOLDER = Path(__file__).parent / "results"
+SAMPLE_SECONDS = 0.05
+RECOVERY_SECONDS_MAX = 1800.0
+STOP_SECONDS = 60.0
+SCRAPE_TIMEOUT = aiohttp.ClientTimeout(total=5)
+BAR_SECONDS, BAR_TRANSACTIONS = 60.0, 1_000_000
+HEADINGS = ("engine", "transactions", "seconds", "rows/s", "CPU us a row", "peak memory", "deadlines", "state")
+
+console = Console()
+
+
+class RecoveryFailed(Exception):
+    """The process ended or did not recover in time; its log says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One recovery from nothing.
+
+    `seconds` and `cpu_us_a_row` are from the start of the process until it works, without what the same process takes on an
+    empty changelog (`start_seconds`). `state` says whether rows and deadlines on disk are those of the changelog.
+    """
+
+    engine: str
+    transactions: int
+    rows: int
+    changelog_mb: int
+    seconds: float
+    start_seconds: float
+    rows_per_second: int
+    cpu_us_a_row: float
+    memory_mb: int
+    deadlines: int
+    state: str
+    yardstick_us: float
+    load: float
+
+    def cells(self) -> tuple[str, ...]:
+        """A line of the table, by HEADINGS."""
+        return (
+            self.engine,
+            f"{self.transactions:,}",
+            f"{self.seconds:.1f}",
+            f"{self.rows_per_second:,}",
+            f"{self.cpu_us_a_row:.1f}",
+            f"{self.memory_mb} MB",
+            f"{self.deadlines:,}",
+            self.state,
+        )
+
+
+class Engine(ABC):
+    """A process that recovers; a fresh one, without any state, for every run."""
+
+    name: str
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings
+        self.folder = folder / f"{settings.app_id}-{self.name.replace(' ', '-')}"
+        self.log = self.folder.with_suffix(".log")
+
+    @abstractmethod
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        """Command and environment."""
+
+    @abstractmethod
+    async def is_done(self) -> bool:
+        """Whether it has recovered and works."""
+
+    @abstractmethod
+    def judged(self, filled: Filled) -> tuple[int, str]:
+        """(entries of the index of deadlines, right or what is wrong), once the process has ended."""
+
+    def databases(self) -> Iterator[rocksdict.Rdict]:
+        """The state that it left, one RocksDB a partition."""
+        options = rocksdict.Options(raw_mode=True)
+        for path in sorted(self.folder.rglob("*.db")):
+            db = rocksdict.Rdict(str(path), options, access_type=rocksdict.AccessType.read_only())
+            yield db
+            db.close()
+
+
+class Product(Engine):
+    """One worker of recon-stream."""
+
+    name = "recon-stream"
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        super().__init__(settings, folder)
+        self.port = free_ports(1)[0]
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        environ = read_env_file(self.settings.state_dir / "stack.env") | {
+            "RECON_STATE_DIR": str(self.folder),
+            "RECON_APP_ID": self.settings.app_id,
+            "RECON_OPERATIONS_PORT": str(self.port),
+        }
+        return [sys.executable, "-m", "recon_stream", "worker"], environ
+
+    async def is_done(self) -> bool:
+        url = f"http://127.0.0.1:{self.port}/readyz"
+        try:
+            async with aiohttp.ClientSession(timeout=SCRAPE_TIMEOUT) as session, session.get(url) as answer:
+                return answer.status == 200
+        except (aiohttp.ClientConnectionError, TimeoutError):
+            return False  # it does not listen yet
+
+    def judged(self, filled: Filled) -> tuple[int, str]:
+        cases = deadlines = others = 0
+        for db in self.databases():
+            for key in db.keys():  # noqa: SIM118 an Rdict cannot be iterated
+                cases, deadlines = cases + (key[:1] == CASE), deadlines + (key[:1] == INDEX)
+                others += key[:1] not in (CASE, INDEX)
+        # beside the partition's own row stands the offset
+        wanted = (filled.rows - self.settings.partitions, filled.deadlines, 2 * self.settings.partitions)
+        right = (cases, deadlines, others) == wanted
+        return deadlines, "right" if right else f"WRONG: {(cases, deadlines, others)}, not {wanted}"
+
+
+class StockFaust(Engine):
+    """Stock Faust's own recovery of the same changelog; see stock_recovery.py."""
+
+    name = "stock Faust"
+
+    def command(self) -> tuple[list[str], dict[str, str]]:
+        config = Config(
+            f"{self.settings.app_id}-worker",
+            self.settings.kafka_bootstrap_servers,
+            str(self.folder),
+            self.settings.partitions,
+            str(self.folder / "recovered"),
+        )
+        return [sys.executable, "-m", "benchmarks.stock_recovery", orjson.dumps(config._asdict()).decode()], {}
+
+    async def is_done(self) -> bool:
+        return (self.folder / "recovered").exists()
+
+    def judged(self, filled: Filled) -> tuple[int, str]:
+        # its own folder layout and a changelog without an index: rows and the offset of each partition
+        stored = sum(1 for db in self.databases() for _ in db.keys())  # noqa: SIM118 an Rdict cannot be iterated
+        rows = stored - self.settings.partitions
+        return 0, "right" if rows == filled.rows else f"WRONG: {rows} rows, not {filled.rows}"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a process has spent until it worked: seconds of the clock, seconds of CPU, bytes of memory at the highest."""
+
+    seconds: float
+    cpu: float
+    memory: int
+
+
+async def recover(engine: Engine) -> Cost:
+    """Start the process on an empty folder, wait until it works, stop it. Raises RecoveryFailed."""
+    engine.folder.mkdir()
+    command, environ = engine.command()
+    begun = time.monotonic()
+    child = spawn(command, {"PATH": os.defpath, **environ}, engine.log)
+    try:
+        process = psutil.Process(child.pid)
+        while not await engine.is_done():
+            await asyncio.sleep(SAMPLE_SECONDS)
+            if child.poll() is not None or time.monotonic() - begun > RECOVERY_SECONDS_MAX:
+                raise RecoveryFailed(f"{engine.name} ended or did not recover, see {engine.log}")
+        spent = process.cpu_times()
+        return Cost(time.monotonic() - begun, spent.user + spent.system, memory_at_its_highest(child.pid))
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.to_thread(child.wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            child.wait()
+            raise RecoveryFailed(f"{engine.name} did not stop, see {engine.log}") from error
+
+
+def spawn(command: list[str], environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    """A process with these variables alone, and a log of its own."""
+    with log.open("wb") as output:
+        return subprocess.Popen(command, env=environ, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+
+
+def memory_at_its_highest(pid: int) -> int:
+    """Resident bytes of the process when it had the most, as the kernel keeps it."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    raise RecoveryFailed("the kernel does not tell the highest resident size")
+
+
+async def measure_all(settings: Settings, folder: Path, sizes: Sequence[int], stock_max: int) -> list[Run]:
+    """Start on an empty changelog, then recover every size, the rival up to `stock_max` transactions."""
+    console.print("Starting Kafka, the schema registry, PostgreSQL and Valkey")
+    await local.up(settings)
+    settings = load_settings({"RECON_STATE_DIR": str(settings.state_dir)})
+    runs: list[Run] = []
+    starts: dict[str, Cost] = {}
+    async with Broker.of(settings) as broker:
+        for size in (0, *sizes):
+            own = replace(settings, app_id=f"bench-recovery-{size}")
+            await create_topics(own)
+            await register_schemas(own)
+            filled = await fill(own, load_rules(own).current, size) if size else Filled(0, 0, 0)
+            for kind in (StockFaust, Product):
+                if kind is StockFaust and size > stock_max:
+                    continue
+                engine = kind(own, folder)
+                noise, cost = yardstick(), await recover(engine)
+                if not size:
+                    starts[engine.name] = cost
+                    console.print(f"  {engine.name} starts on an empty changelog in {cost.seconds:.1f} s")
+                    continue
+                runs.append(of(engine, size, filled, cost, starts[engine.name], noise))
+                console.print("  " + "  ".join(runs[-1].cells()), soft_wrap=True)
+                shutil.rmtree(engine.folder)
+            await broker.delete([changelog_topic(own)])
+    return runs
+
+
+def of(engine: Engine, transactions: int, filled: Filled, cost: Cost, start: Cost, noise: float) -> Run:
+    """The figures of a run from what it cost."""
+    seconds = cost.seconds - start.seconds
+    deadlines, state = engine.judged(filled)
+    return Run(
+        engine=engine.name,
+        transactions=transactions,
+        rows=filled.rows,
+        changelog_mb=filled.bytes >> 20,
+        seconds=round(seconds, 1),
+        start_seconds=round(start.seconds, 1),
+        rows_per_second=round(filled.rows / seconds),
+        cpu_us_a_row=round((cost.cpu - start.cpu) / filled.rows * 1e6, 1),
+        memory_mb=cost.memory >> 20,
+        deadlines=deadlines,
+        state=state,
+        yardstick_us=noise,
+        load=round(os.getloadavg()[0], 1),
+    )
+
+
+def report(runs: Sequence[Run]) -> int:
+    """Show the table and write the results; the exit code."""
+    table = Table(title="From the start of the process until it works, less the start on an empty changelog")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("engine", "state") else "right")
+    for run in runs:
+        table.add_row(*run.cells())
+    console.print(table)
+    now = datetime.now(UTC)
+    content = {
+        "measured_at": now.isoformat(timespec="seconds"),
+        "machine": description(),
+        "runs": [asdict(run) for run in runs],
+    }
+    path = RESULTS_FOLDER / f"recovery-{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    console.print(f"Written to {path}", soft_wrap=True)
+    right = all(run.state == "right" for run in runs)
+    missed = [
+        run
+        for run in runs
+        if run.engine == Product.name and run.seconds > BAR_SECONDS * max(1, run.transactions / BAR_TRANSACTIONS)
+    ]
+    return 0 if right and not missed else 1
+
+
+@click.command()
+@click.option(
+    "--transactions",
+    "sizes",
+    type=click.IntRange(1_000),
+    multiple=True,
+    default=(100_000, 300_000, 1_000_000),
+    show_default=True,
+    help="Open transactions to recover; may be given several times.",
+)
+@click.option(
+    "--stock-transactions", type=click.IntRange(0), default=100_000, show_default=True, help="The most for stock Faust."
+)
+def main(sizes: tuple[int, ...], stock_transactions: int) -> None:
+    """Fill a changelog with real rows of open transactions, then recover it with a worker that has no local state.
+
+    Starts the local services on free ports in a folder of its own and stops them at the end. Exit code 1 where a state is not what
+    the changelog says, or a million transactions would take more than 60 s.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="recon-bench-"))
+    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
+    settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
+    try:
+        runs = asyncio.run(measure_all(settings, folder, sizes, stock_transactions))
+    except (ReconError, RecoveryFailed) as error:
+        console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
+        raise SystemExit(2) from error
+    finally:
+        asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
+    shutil.rmtree(folder)
+    raise SystemExit(report(runs))
+
+
+if __name__ == "__main__":
+    main()
