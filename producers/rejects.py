@@ -17,9 +17,7 @@ _write_event = compile_writer(parsed_schema("transaction_event"))
 
 def encode_event(event: Event) -> bytes:
     """The Avro body of an event, without the frame."""
-    out = bytearray()
-    _write_event(event, out)
-    return bytes(out)
+    return _write_event(*event)
 
 
 def _noise(draft: Draft) -> bytes:

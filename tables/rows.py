@@ -58,9 +58,13 @@ def case_key(txn_id: str) -> bytes:
 
 def encode_fact(fact: Fact, payload: bytes = b"") -> bytes:
     """One fact; `payload` is the Avro record of a Received."""
+    number: int
     if isinstance(fact, Received):
-        kind, source, offset, timestamp, number, body = _RECEIVED, *fact[:3], fact.schema_id, payload
-    elif isinstance(fact, Passed):
+        return (
+            _FACT.pack(fact.source, fact.offset, fact.timestamp, fact.rules.digest, fact.schema_id, len(payload))
+            + payload
+        )
+    if isinstance(fact, Passed):
         kind, source, offset, timestamp, number, body = _PASSED, fact.source, -1, fact.instant, fact.kind, b""
     elif isinstance(fact, Conflicting):
         kind, source, offset, timestamp, number, body = _CONFLICTING, *fact[:3], fact.revision, fact.event_id.encode()
@@ -114,7 +118,7 @@ def _facts(row: bytes, book: RulesBook) -> Iterator[Fact]:
 
 def _fact(kind: int, source: int, offset: int, timestamp: int, rules: Rules, number: int, body: bytes) -> Fact:
     if kind == _RECEIVED:
-        return Received(source, offset, timestamp, rules, number, Event._make(_read_event(body, 0)))
+        return Received(source, offset, timestamp, rules, number, tuple.__new__(Event, _read_event(body, 0)))
     if kind == _PASSED:
         return Passed(DeadlineKind(number), source, timestamp, rules)
     if kind == _CONFLICTING:

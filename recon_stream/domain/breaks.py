@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from recon_stream.domain.event import Direction, Source, Status
+from recon_stream.domain.event import Direction, Event, Source, Status
 from recon_stream.domain.rules import Rules
 
 EVERYONE = "ALL"
@@ -34,22 +34,43 @@ class BreakClass(StrEnum):
 PRECEDENCE = {break_class: place for place, break_class in enumerate(BreakClass)}
 
 
-class Leg(NamedTuple):
-    """What a source says in sum, and where it said it: the fields of the evidence that is published."""
+class Leg:
+    """What a source says in sum, and where it said it: the evidence that is published. Never changed once it is made."""
 
-    source: int
-    event_id: str
-    revision: int
-    amount_minor: int
-    currency: str
-    direction: int
-    status: str
-    canonical_status: int
-    occurred_at: int
-    account: str
-    reference: str | None
-    offset: int
-    schema_id: int
+    # No NamedTuple: the conditions below read these fields several times an event, which is dearer from a tuple.
+    __slots__ = (
+        "account", "amount_minor", "canonical_status", "currency", "direction", "event_id", "occurred_at", "offset",
+        "reference", "revision", "schema_id", "source", "status",
+    )  # fmt: skip
+
+    def __init__(
+        self, source: int, event: Event, status: str, canonical_status: int, reference: str | None, offset: int,
+        schema_id: int,
+    ) -> None:  # fmt: skip
+        """`event` gives everything but what follows it."""
+        self.source = source
+        (
+            self.event_id, _, _, self.amount_minor, self.currency, self.direction, _, self.occurred_at, self.account,
+            _, _, self.revision,
+        ) = event  # fmt: skip
+        self.status = status
+        self.canonical_status = canonical_status
+        self.reference = reference
+        self.offset = offset
+        self.schema_id = schema_id
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Leg) and self.fields() == other.fields()
+
+    def __hash__(self) -> int:
+        return hash(self.fields())
+
+    def fields(self) -> tuple[object, ...]:
+        """All of them, in order of the evidence."""
+        return (
+            self.source, self.event_id, self.revision, self.amount_minor, self.currency, self.direction, self.status,
+            self.canonical_status, self.occurred_at, self.account, self.reference, self.offset, self.schema_id,
+        )  # fmt: skip
 
 
 class Finding(NamedTuple):

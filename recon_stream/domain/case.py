@@ -47,21 +47,41 @@ class Break(NamedTuple):
     resolution: str | None
 
 
-class Result(NamedTuple):
+class Result:
     """One revision of what is said about a transaction. `decided_at` in epoch milliseconds."""
 
-    txn_id: str
-    revision: int
-    verdict: Verdict
-    breaks: tuple[Break, ...]
-    legs: tuple[Leg, ...]
-    rules_version: str
-    decided_at: int
-    opened: tuple[BreakClass, ...] = ()
-    """Classes of breaks that were not open before."""
-    resolved: tuple[BreakClass, ...] = ()
-    open_breaks_changed: bool = False
-    """Whether the set or the content of the open breaks is another one than before: what recon_mismatches carries."""
+    __slots__ = (
+        "breaks", "decided_at", "legs", "open_breaks_changed", "opened", "resolved", "revision", "rules_version",
+        "txn_id", "verdict",
+    )  # fmt: skip
+
+    def __init__(
+        self, txn_id: str, revision: int, verdict: Verdict, legs: tuple[Leg, ...], rules_version: str, decided_at: int
+    ) -> None:
+        self.txn_id = txn_id
+        self.revision = revision
+        self.verdict = verdict
+        self.legs = legs
+        self.rules_version = rules_version
+        self.decided_at = decided_at
+        self.breaks: tuple[Break, ...] = ()
+        self.opened: tuple[BreakClass, ...] = ()
+        """Classes of breaks that were not open before."""
+        self.resolved: tuple[BreakClass, ...] = ()
+        self.open_breaks_changed = False
+        """Whether the set or the content of the open breaks is another one than before: what recon_mismatches carries."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Result) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def _fields(self) -> tuple[object, ...]:
+        return (
+            self.txn_id, self.revision, self.verdict, self.legs, self.rules_version, self.decided_at, self.breaks,
+            self.opened, self.resolved, self.open_breaks_changed,
+        )  # fmt: skip
 
     @property
     def result_id(self) -> str:
@@ -113,8 +133,10 @@ class Case:
             return None  # one leg that is merely early
         self.revision += 1
         decided_at = fact.instant if isinstance(fact, Passed) else fact.timestamp
-        result = Result(self.txn_id, self.revision, verdict, (), legs, fact.rules.version, decided_at)
-        return _with_breaks(result, said[2], breaks) if breaks else result
+        result = Result(self.txn_id, self.revision, verdict, legs, fact.rules.version, decided_at)
+        if breaks:
+            _set_breaks(result, said[2], breaks)
+        return result
 
     def deadlines(self) -> list[Deadline]:
         """What must be noticed next, as things stand; at most one entry a gate and kind."""
@@ -173,7 +195,8 @@ class Case:
         if isinstance(fact, Received):
             state = self._source(fact.source, fact.offset)
             corrects = state.receive(fact)
-            time = state.accepted[fact.event.event_id].event_time
+            occurred_at, timestamp = fact.event.occurred_at, fact.timestamp
+            time = occurred_at if occurred_at < timestamp else timestamp
             if time > self._latest:
                 self._latest = time
             return corrects
@@ -293,16 +316,14 @@ class Case:
         return Verdict.MATCHED_WITHIN_TOLERANCE
 
 
-def _with_breaks(
+def _set_breaks(
     result: Result, before: dict[tuple[BreakClass, int], Break], after: dict[tuple[BreakClass, int], Break]
-) -> Result:
+) -> None:
     was, now = _open(before), _open(after)
-    return result._replace(
-        breaks=tuple(after[key] for key in sorted(after, key=_in_precedence)),
-        opened=tuple(key[0] for key in now.keys() - was.keys()),
-        resolved=tuple(key[0] for key in was.keys() - now.keys()),
-        open_breaks_changed=was != now,
-    )
+    result.breaks = tuple([after[key] for key in sorted(after, key=_in_precedence)])
+    result.opened = tuple([key[0] for key in now.keys() - was.keys()])
+    result.resolved = tuple([key[0] for key in was.keys() - now.keys()])
+    result.open_breaks_changed = was != now
 
 
 def _open(breaks: dict[tuple[BreakClass, int], Break]) -> dict[tuple[BreakClass, int], Break]:

@@ -7,7 +7,6 @@ A record that is read again (same coordinates) makes no fact: its revision is fo
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
 
 from recon_stream.domain.case import Case, Result
 from recon_stream.domain.facts import Conflicting, Deadline, DeadlineKind, Fact, Passed, Received, Rejected
@@ -25,19 +24,22 @@ class Outcome(StrEnum):
     REREAD = "REREAD"
 
 
-class Decision(NamedTuple):
+class Decision:
     """`fact` is to be stored (None: the case stays as it was), `result` to be published (None: nothing new is said)."""
 
-    outcome: Outcome
-    fact: Fact | None
-    result: Result | None
+    __slots__ = ("fact", "outcome", "result")
+
+    def __init__(self, outcome: Outcome, fact: Fact | None, result: Result | None) -> None:
+        self.outcome = outcome
+        self.fact = fact
+        self.result = result
 
 
 def decide(case: Case, record: Received) -> Decision:
     """What a valid record changes; `record` is the fact that it is if it is accepted."""
-    source, offset, timestamp, rules, _, event = record
+    source, offset, event = record.source, record.offset, record.event
     state = case.sources[source]
-    known = state.accepted.get(event.event_id)
+    known = state.accepted(event.event_id)
     if offset <= state.last_offset:
         index = _fact_at(case, source, offset)
         if index is not None:
@@ -51,7 +53,7 @@ def decide(case: Case, record: Received) -> Decision:
     if event.event_id in state.conflicts or offset <= state.last_offset:
         # a further conflicting copy says nothing new; below the last fact's offset it has been judged before
         return Decision(Outcome.CONFLICT, None, None)
-    fact = Conflicting(source, offset, timestamp, rules, event.event_id, event.revision)
+    fact = Conflicting(source, offset, record.timestamp, record.rules, event.event_id, event.revision)
     return Decision(Outcome.CONFLICT, fact, case.apply(fact))
 
 

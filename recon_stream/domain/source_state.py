@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from recon_stream.domain.breaks import Leg
-from recon_stream.domain.event import Status
+from recon_stream.domain.event import Event, Status
 from recon_stream.domain.facts import Received
 
 
@@ -37,20 +37,24 @@ class Accepted:
 
 _FAILED_CHAIN = {Status.PENDING, Status.FAILED}
 _NONE: frozenset[str] = frozenset()
+_NO_OTHERS: dict[str, Accepted] = {}
+"""Shared, never written to: most sources say one thing."""
 
 
 class SourceState:
     """What one source has said about the transaction so far."""
 
     __slots__ = (
-        "accepted", "base_time", "conflicts", "ever_rejected", "invalid", "last_offset", "leg", "status_time",
-        "surplus_live", "track",
+        "base_time", "conflicts", "entry", "ever_rejected", "invalid", "last_offset", "leg", "others", "progress",
+        "status_time", "surplus_live",
     )  # fmt: skip
 
     def __init__(self) -> None:
-        self.accepted: dict[str, Accepted] = {}
-        self.track: list[Accepted] = []
-        """The entry and its progress in order of acceptance: what the leg is made of."""
+        self.entry: Accepted | None = None
+        self.progress: tuple[Accepted, ...] = ()
+        """In order of acceptance; with the entry what the leg is made of."""
+        self.others: dict[str, Accepted] = _NO_OTHERS
+        """By event id, everything accepted but the entry."""
         self.surplus_live = 0
         """Surplus events whose own status is not REVERSED."""
         self.conflicts = _NONE
@@ -66,14 +70,10 @@ class SourceState:
         event = fact.event
         event_id = event.event_id
         canonical = fact.rules.status_map[fact.source][event.status]
-        known = self.accepted.get(event_id)
+        known = self.accepted(event_id)
         corrects = known is not None
         if known is None:
-            known = self.accepted[event_id] = Accepted(Role.ENTRY, fact, canonical)
-            if self.track:
-                known.role = self._role(known)
-            if known.role is not Role.SURPLUS:
-                self.track.append(known)
+            known = self._add(Accepted(Role.ENTRY, fact, canonical))
         else:
             if known.role is Role.SURPLUS:
                 self.surplus_live -= known.canonical != Status.REVERSED
@@ -87,16 +87,36 @@ class SourceState:
         self.invalid = False
         return corrects
 
-    def _role(self, new: Accepted) -> Role:
+    def accepted(self, event_id: str) -> Accepted | None:
+        """What is in force of that event."""
+        entry = self.entry
+        if entry is not None and entry.event.event_id == event_id:
+            return entry
+        return self.others.get(event_id)
+
+    def _add(self, new: Accepted) -> Accepted:
+        if self.entry is None:
+            self.entry = new
+            return new
+        new.role = self._role(self.entry.event, [self.entry, *self.progress], new)
+        if new.role is Role.PROGRESS:
+            self.progress += (new,)
+        if self.others is _NO_OTHERS:
+            self.others = {}
+        self.others[new.event.event_id] = new
+        return new
+
+    @staticmethod
+    def _role(entry: Event, track: list[Accepted], new: Accepted) -> Role:
         """What another event id is, beside the entry."""
-        entry, event = self.track[0].event, new.event
+        event = new.event
         if (event.amount_minor, event.currency, event.account) != (entry.amount_minor, entry.currency, entry.account):
             return Role.SURPLUS
         if new.canonical != Status.REVERSED and any(
-            one.event.direction != event.direction for one in self.track if one.canonical != Status.REVERSED
+            one.event.direction != event.direction for one in track if one.canonical != Status.REVERSED
         ):
             return Role.SURPLUS
-        statuses = [one.canonical for one in self.track]
+        statuses = [one.canonical for one in track]
         statuses.append(new.canonical)
         distinct = set(statuses)
         if len(distinct) < len(statuses):
@@ -105,20 +125,20 @@ class SourceState:
         return Role.PROGRESS if in_a_chain else Role.SURPLUS
 
     def _set_leg(self, source: int) -> None:
-        low = high = self.track[0]
+        assert self.entry is not None
+        low = high = self.entry
         noted = low if low.event.reference else None
-        for one in self.track[1:] if len(self.track) > 1 else ():
+        for one in self.progress:
             if one.canonical < low.canonical:
                 low = one
             if one.canonical >= high.canonical:
                 high = one
             if one.event.reference and (noted is None or one.canonical >= noted.canonical):
                 noted = one
-        event, fact = low.event, low.fact
+        fact = low.fact
         self.leg = Leg(
-            source, event.event_id, event.revision, event.amount_minor, event.currency, event.direction,
-            high.event.status, high.canonical, event.occurred_at, event.account,
-            noted.event.reference if noted else None, fact.offset, fact.schema_id,
+            source, low.event, high.event.status, high.canonical, noted.event.reference if noted else None,
+            fact.offset, fact.schema_id,
         )  # fmt: skip
         self.base_time, self.status_time = low.event_time, high.event_time
 

@@ -50,29 +50,19 @@ class ResultEncoder:
                 entry = known[leg.source] = (leg, self._leg(leg))
             evidence.append(entry[1])
         primary = result.primary_class if breaks else None
-        out = bytearray(self._head)
-        self._write(
-            (
-                result.result_id,
-                result.txn_id,
-                result.revision,
-                _VERDICTS[result.verdict],
-                None if primary is None else primary.value,
-                [_break(one) for one in breaks],
-                evidence,
-                legs[0].amount_minor if legs else None,
-                legs[0].currency if legs else None,
-                result.rules_version,
-                result.decided_at,
-            ),
-            out,
-        )
-        return bytes(out)
+        return self._head + self._write(
+            result.result_id, result.txn_id, result.revision, _VERDICTS[result.verdict],
+            None if primary is None else primary.value, [_break(one) for one in breaks] if breaks else [], evidence,
+            legs[0].amount_minor if legs else None, legs[0].currency if legs else None,
+            result.rules_version, result.decided_at,
+        )  # fmt: skip
 
     def _leg(self, leg: Leg) -> bytes:
-        out = bytearray()
-        self._write_leg((*leg[:11], SOURCE_TOPICS[leg.source], self._partition, leg.offset, leg.schema_id), out)
-        return bytes(out)
+        return self._write_leg(
+            leg.source, leg.event_id, leg.revision, leg.amount_minor, leg.currency, leg.direction, leg.status,
+            leg.canonical_status, leg.occurred_at, leg.account, leg.reference, SOURCE_TOPICS[leg.source],
+            self._partition, leg.offset, leg.schema_id,
+        )  # fmt: skip
 
 
 def _break(one: Break) -> tuple[object, ...]:
@@ -107,6 +97,4 @@ class DeadLetterEncoder:
 
     def __call__(self, letter: DeadLetter) -> bytes:
         """The framed value."""
-        out = bytearray(self._head)
-        self._write(letter, out)
-        return bytes(out)
+        return self._head + self._write(*letter)

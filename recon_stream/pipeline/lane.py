@@ -234,11 +234,12 @@ class Lane:
             return [], None
         epoch, number = self._meta.epoch.hex(), self._number
         seen = []
-        for fact, txn_id, _, _, payload in arrived:
+        for record in arrived:
+            fact = record.fact
             event, topic = fact.event, SOURCE_TOPICS[fact.source]
             coordinates = f"{topic}:{number}:{fact.offset}"
             revision = f"{event.event_id}:{event.revision}"
-            seen.append(Seen(txn_id, _NAMES[fact.source], revision, mark(epoch, payload, coordinates)))
+            seen.append(Seen(record.txn_id, _NAMES[fact.source], revision, mark(epoch, record.payload, coordinates)))
         return seen, await self._around.filter.claim(seen)
 
     def _load(self, unit: Unit, keys: set[bytes]) -> None:

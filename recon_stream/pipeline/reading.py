@@ -148,11 +148,12 @@ def reader_for(writer_schema: Schema) -> Callable[[bytes], Read]:
 
 def _compiled(schema: Schema) -> Callable[[bytes], Read]:
     read = compile_reader(schema)
-    make = Event._make
+    new = tuple.__new__
 
     def compiled(value: bytes) -> Read:
         payload = value[FRAME_BYTES:]
-        return make(read(payload, 0)), payload
+        # what Event._make does, at a third of its cost
+        return new(Event, read(payload, 0)), payload
 
     return compiled
 
@@ -168,8 +169,6 @@ def _resolved(theirs: Any, ours: Schema) -> Callable[[bytes], Read]:
             raise ValueError("the record does not end where the value ends")
         fields = record | {"source": Source[record["source"]], "direction": Direction[record["direction"]]}
         event = Event(**fields)
-        out = bytearray()
-        write(event, out)
-        return event, bytes(out)
+        return event, write(*event)
 
     return resolved

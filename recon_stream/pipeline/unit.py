@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from recon_stream.domain.case import Case, Result
 from recon_stream.domain.event import SOURCE_TOPICS, Event
@@ -35,17 +34,20 @@ CASE_BYTES_MAX = 100_000
 reading a whole case again grows with the square of its facts."""
 
 
-class Arrived(NamedTuple):
+class Arrived:
     """A record that decoded and whose key is a txn_id: it belongs to a case."""
 
-    fact: Received
-    """What it is if it is accepted."""
-    txn_id: str
-    """What the record's key says."""
-    raw_key: bytes
-    value: bytes
-    payload: bytes
-    """The event as our own schema writes it."""
+    __slots__ = ("fact", "payload", "raw_key", "txn_id", "value")
+
+    def __init__(self, fact: Received, txn_id: str, raw_key: bytes, value: bytes, payload: bytes) -> None:
+        self.fact = fact
+        """What it is if it is accepted."""
+        self.txn_id = txn_id
+        """What the record's key says."""
+        self.raw_key = raw_key
+        self.value = value
+        self.payload = payload
+        """The event as our own schema writes it."""
 
 
 class Held:
@@ -102,9 +104,9 @@ class Unit:
 
     def take(self, record: Arrived, seen: Seen | None = None, known: bytes | None = None) -> None:
         """Apply one record; `known` is what the duplicate filter remembers of it."""
-        fact, txn_id, raw_key, _, payload = record
-        source, offset, timestamp, rules, _, event = fact
-        key = CASE + raw_key
+        fact = record.fact
+        source, offset, timestamp, rules, event = fact.source, fact.offset, fact.timestamp, fact.rules, fact.event
+        key = CASE + record.raw_key
         time = event.occurred_at
         if time > timestamp:
             time = timestamp
@@ -122,16 +124,17 @@ class Unit:
         if len(held.facts) > CASE_BYTES_MAX and offset > held.case.sources[source].last_offset:
             self._bury(record, Reason.CASE_FULL, f"its case has {len(held.case.facts)} facts")
             return
-        problem = invalid(event, txn_id, source, timestamp, rules)
+        problem = invalid(event, record.txn_id, source, timestamp, rules)
         if problem is None:
-            outcome, new, result = decide(held.case, fact)
+            decision = decide(held.case, fact)
         else:
-            self._bury(record, *problem)
-            outcome, new, result = reject(held.case, source, offset, timestamp, problem[0], rules)
-        if new is not None:
-            self._append(key, held, new, payload)
-        if result is not None:
-            self._publish(held, result, raw_key)
+            self._bury(record, problem[0], problem[1])
+            decision = reject(held.case, source, offset, timestamp, problem[0], rules)
+        outcome = decision.outcome
+        if decision.fact is not None:
+            self._append(key, held, decision.fact, record.payload)
+        if decision.result is not None:
+            self._publish(held, decision.result, record.raw_key)
         self.counts[outcome, source] += 1
         if seen is not None:
             self.settled.append((seen, problem is None and _is_in_force(held.case, source, event, offset, outcome)))
@@ -246,7 +249,7 @@ def _is_in_force(case: Case, source: int, event: Event, offset: int, outcome: Ou
         return True
     if outcome is not Outcome.REREAD:
         return False
-    known = case.sources[source].accepted.get(event.event_id)
+    known = case.sources[source].accepted(event.event_id)
     return known is not None and known.fact.offset == offset
 
 

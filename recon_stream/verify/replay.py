@@ -61,7 +61,7 @@ def picture_of(result: Result | None) -> Picture | None:
         for each in result.breaks
         if each.is_open
     )  # fmt: skip
-    return Picture(result.verdict.value, open_breaks, tuple(tuple(leg) for leg in result.legs))
+    return Picture(result.verdict.value, open_breaks, tuple(leg.fields() for leg in result.legs))
 
 
 def picture_of_body(body: Body) -> Picture:

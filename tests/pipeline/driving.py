@@ -22,9 +22,7 @@ _write_event = compile_writer(parsed_schema("transaction_event"))
 
 def payload_of(event: Event) -> bytes:
     """The event's Avro record."""
-    out = bytearray()
-    _write_event(event, out)
-    return bytes(out)
+    return _write_event(*event)
 
 
 def arrived(source: int, offset: int, timestamp: int, txn_id: str, event: Event, rules: Rules) -> Arrived:

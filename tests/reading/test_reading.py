@@ -77,9 +77,7 @@ def written(schema: Schema, schema_id: int, fields: dict[str, Any]) -> bytes:
 def ours(fields: dict[str, Any]) -> tuple[Event, bytes]:
     """The event, and its record in our own form."""
     event = Event(**fields | {"source": Source[fields["source"]], "direction": Direction[fields["direction"]]})
-    out = bytearray()
-    compile_writer(parsed_schema("transaction_event"))(event, out)
-    return event, bytes(out)
+    return event, compile_writer(parsed_schema("transaction_event"))(*event)
 
 
 def reason(reader: EventReader, value: bytes | None) -> Reason:
