@@ -25,6 +25,7 @@ from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.registration import schema_id_of
 from recon_stream.settings import Settings
+from recon_stream.transport.reach import kafka_away
 
 BATCH_BYTES_MAX = 256 * 1024
 REQUEST_TIMEOUT_MS = 30_000
@@ -65,7 +66,7 @@ class Publisher:
             await self._read_partitions()
         except (KafkaError, OSError) as error:
             await self._producer.stop()
-            raise self._unavailable(error) from error
+            raise await kafka_away(self._settings, error) from error
         except BaseException:
             await self._producer.stop()
             raise

@@ -199,9 +199,16 @@ class Settings:
         """The TLS context for brokers; None where the protocol has no TLS."""
         if not self.kafka_security_protocol.endswith("SSL"):
             return None
-        context = ssl.create_default_context(cafile=self.kafka_ssl_cafile or None)
+        context = trusting(self.kafka_ssl_cafile, "RECON_KAFKA_SSL_CAFILE")
         if self.kafka_ssl_certfile:
-            context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile)
+            try:
+                # without a password OpenSSL would ask the terminal for one
+                context.load_cert_chain(self.kafka_ssl_certfile, self.kafka_ssl_keyfile, password="")
+            except (OSError, ValueError) as error:
+                raise ConfigurationError(
+                    f"RECON_KAFKA_SSL_CERTFILE={self.kafka_ssl_certfile} and RECON_KAFKA_SSL_KEYFILE={self.kafka_ssl_keyfile} "
+                    f"are no certificate and its key, PEM and without a passphrase: {error}"
+                ) from error
         return context
 
     def kafka_client(self) -> dict[str, Any]:
@@ -229,6 +236,17 @@ class Settings:
             )
             for f in fields(self)
         ]
+
+
+def trusting(cafile: str, name: str) -> ssl.SSLContext:
+    """A TLS context for clients that trusts the authorities in a PEM file; the system's where no file is given.
+
+    Raises ConfigurationError that names the variable where the file holds no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=cafile or None)
+    except OSError as error:
+        raise ConfigurationError(f"{name}={cafile} is no certificate in PEM: {error}") from error
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

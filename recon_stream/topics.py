@@ -13,8 +13,9 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.errors import ConfigurationError, TransientFailure
+from recon_stream.errors import ConfigurationError
 from recon_stream.settings import Settings
+from recon_stream.transport.reach import kafka_away
 
 RESULTS = "recon_results"
 MISMATCHES = "recon_mismatches"
@@ -112,9 +113,7 @@ async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
             await admin.start()
         yield admin
     except (KafkaError, TimeoutError, OSError) as error:
-        raise TransientFailure(
-            f"Kafka at {settings.kafka_bootstrap_servers} does not answer: {error or type(error).__name__}"
-        ) from error
+        raise await kafka_away(settings, error) from error
     finally:
         await admin.close()
 
@@ -131,7 +130,7 @@ def _raise_refusals(errors: list[tuple[str, int, str | None]]) -> None:
     for name, code, message in errors:
         # another process may have created it at the same time
         if code not in (0, TopicAlreadyExistsError.errno):
-            raise ConfigurationError(f"topic {name}: {message or for_code(code).__name__}")
+            raise ConfigurationError(f"topic {name}: {(message or for_code(code).__name__).rstrip('.')}")
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> None:
@@ -153,6 +152,10 @@ async def _states(admin: AIOKafkaAdminClient, settings: Settings, created: set[s
     for spec in specs:
         if spec.name not in existing:
             problem = "does not exist: run `recon-stream topics create`"
+            if settings.kafka_sasl_username or settings.kafka_ssl_certfile:
+                # what a client may not see is left out of the list
+                who = settings.kafka_sasl_username or "this client"
+                problem = f"does not exist, or {who} may not see it: run `recon-stream topics create`, or grant the access of docs/security.md"
             states.append(TopicState(spec.name, spec.about, None, None, False, (problem,)))
             continue
         partitions = existing[spec.name]

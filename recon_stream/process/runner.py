@@ -29,6 +29,7 @@ from recon_stream.process.operations import Operations, owner_of
 from recon_stream.process.state import lock_folder
 from recon_stream.process.watchdog import Watchdog
 from recon_stream.settings import Settings
+from recon_stream.transport.reach import kafka_away
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ async def _until_the_end(app: ReconApp, stop: asyncio.Event) -> int:
         port = app.conf.web_port
         raise ConfigurationError(f"web port {port} is taken by {owner_of(port)}; set RECON_WEB_PORT") from error
     except KafkaError as error:
-        logger.critical("Kafka at %s: %r", app.settings.kafka_bootstrap_servers, error)
+        logger.critical("%s", await kafka_away(app.settings, error))
         return exits.CRASHED
     finally:
         for task in (starting, asked, ended):

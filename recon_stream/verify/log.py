@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from recon_stream.errors import TransientFailure
 from recon_stream.settings import Settings
+from recon_stream.transport.reach import kafka_away
 
 TIMEOUT_SECONDS = 30.0
 POLL_MS = 500
@@ -35,7 +36,7 @@ class Log:
     """A consumer of whole partitions. `async with Log(settings) as log`; raises TransientFailure where Kafka is away."""
 
     def __init__(self, settings: Settings) -> None:
-        self._address = settings.kafka_bootstrap_servers
+        self._settings = settings
         self._consumer: Any = AIOKafkaConsumer(
             **settings.kafka_client(),
             group_id=None,
@@ -54,7 +55,7 @@ class Log:
         except BaseException as error:
             await self._close()
             if isinstance(error, KafkaError | OSError | TimeoutError):
-                raise self._away(error) from error
+                raise await kafka_away(self._settings, error) from error
             raise
         return self
 
@@ -120,7 +121,8 @@ class Log:
             if moved:
                 silent_since = now
             elif now - silent_since > TIMEOUT_SECONDS:
-                raise TransientFailure(f"Kafka at {self._address} gives no records of {sorted(map(tuple, open_tps))}")
+                address = self._settings.kafka_bootstrap_servers
+                raise TransientFailure(f"Kafka at {address} gives no records of {sorted(map(tuple, open_tps))}")
 
     async def last_timestamps(self, ends: Mapping[Partition, int], begins: Mapping[Partition, int]) -> dict[str, int]:
         """Topic -> the highest Kafka timestamp among the last records of its partitions."""
@@ -135,7 +137,4 @@ class Log:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 return await request
         except (KafkaError, OSError, TimeoutError) as error:
-            raise self._away(error) from error
-
-    def _away(self, error: BaseException) -> TransientFailure:
-        return TransientFailure(f"Kafka at {self._address} does not answer: {error or type(error).__name__}")
+            raise await kafka_away(self._settings, error) from error

@@ -28,6 +28,7 @@ from recon_stream.process.output import ensure_reader
 from recon_stream.settings import Settings, load_settings
 from recon_stream.storage.verdicts import Move
 from recon_stream.topics import MISMATCHES
+from recon_stream.transport.reach import kafka_away
 from recon_stream.verify.moves import BreakMove, Moves, evidence, major, money, printable
 
 logger = logging.getLogger(__name__)
@@ -208,9 +209,7 @@ class _Reader:
         except (KafkaError, TimeoutError, OSError) as error:
             if isinstance(error, BrokenPipeError):
                 raise  # the reader of the pipe has what it wanted: click ends quietly
-            raise TransientFailure(
-                f"Kafka at {self._settings.kafka_bootstrap_servers} does not answer: {error or type(error).__name__}"
-            ) from error
+            raise await kafka_away(self._settings, error) from error
         finally:
             await consumer.stop()
 

@@ -24,6 +24,7 @@ from recon_stream.errors import ReconError, TransientFailure
 from recon_stream.settings import Settings
 from recon_stream.storage.pool import Connection, connection_string
 from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
+from recon_stream.transport.reach import why_away
 from recon_stream.verify.watch_model import Model, Process, Sample, Totals
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,10 @@ class Feed:
             try:
                 await once()
             except _AWAY as error:
-                self._model.is_away(name, _short(error))
+                is_kafka = isinstance(error, KafkaError)
+                self._model.is_away(
+                    name, "; ".join(await why_away(self._settings, error)) if is_kafka else _short(error)
+                )
                 self._first[name].set()
             except Exception as error:
                 # a view must not go on with one part silently dead
