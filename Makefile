@@ -5,7 +5,7 @@ READY := .venv/ready
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench stack-up stack-down clean
+.PHONY: help setup demo test test-faults check bench stack-up stack-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: setup ## Start everything, send 30,000 transactions with faults, prove tha
 
 test: setup ## Run all checks and tests on the real services (T=path for some of them)
 	$(BIN)/python -m pytest $(T)
+
+test-faults: setup ## Break everything, one scenario after the other, with a table at the end (ONLY="names" SEED=1)
+	$(BIN)/python -m tests.faults $(if $(ONLY),--run $(ONLY)) $(if $(SEED),--seed $(SEED))
 
 check: setup ## Style, types and import layers only
 	$(BIN)/ruff check .

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
-import time
 from pathlib import Path
 
 from tests.faults.report import Terminal, write_report
@@ -21,7 +21,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="name the scenarios and end")
     parser.add_argument("--run", nargs="+", metavar="NAME", help="only these scenarios")
     parser.add_argument("--quick", action="store_true", help="only those that `make test` runs too")
-    parser.add_argument("--seed", type=int, default=SEED, help="another seed is another feed and other moments of random faults")
+    parser.add_argument(
+        "--seed", type=int, default=SEED, help="another seed is another feed and other moments of random faults"
+    )
     parser.add_argument("--stack", type=Path, help="a folder whose stack is kept, and found again the next time")
     parser.add_argument("--report", action="store_true", help="write the table of docs/reliability.md from this run")
     return parser.parse_args()
@@ -39,17 +41,19 @@ def main() -> int:
     if unknown:
         sys.exit(f"no such scenario: {', '.join(sorted(unknown))}; --list names them")
     chosen = [known[name] for name in args.run or known if known[name].quick or not args.quick]
+    # what clients complain of is meant here
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     terminal = Terminal(chosen)
     with running_stack(args.seed, args.stack) as stack:
         for which in chosen:
-            terminal.begin(which, time.monotonic())
+            terminal.begin(which)
             try:
                 terminal.end(asyncio.run(run(stack, which, args.seed, terminal.say)))
             except Exception as error:
                 terminal.broke_off(error)
     terminal.table()
     if args.report:
-        write_report(terminal.ended, sys.argv[1:])
+        write_report(terminal.ended, known)
     return 0 if terminal.ok else 1
 
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,9 +28,9 @@ from tests.faults.stack import Stack
 
 EVENTS_MIN = 20_000
 """Fewer than this prove nothing."""
-RATE = 400
+RATE = 300
 """Transactions a second, some three events each."""
-SESSION_SECONDS = 4
+SESSION_SECONDS = 3
 RECOVERY_SECONDS = 180.0
 MIX: Mapping[Fault, int] = dict(DEFAULT_MIX) | {Fault.CLEAN: 350, Fault.UNKNOWN_SCHEMA: 0}
 """Every fault of the data but one, and more of each than in a feed that is to look real. Each life of a process waits ten
@@ -47,15 +48,18 @@ class Bench:
         *,
         workers: int = 1,
         proxied: tuple[str, ...] = (),
-        tablespace: str = "pg_default",
+        small_tablespace: bool = False,
         settings: Mapping[str, str] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`proxied` names the services that the processes reach through proxies; feeds and judges never do. `settings`
-        are further variables for the processes."""
+        are further variables for the processes. `small_tablespace`: the database lies on a small disk; see `fill_disk`."""
         assert set(proxied) <= set(PROXIED)
         self.stack, self.seed, self.say = stack, seed, say
-        self._tablespace, self._workers, self._proxied, self._more = tablespace, workers, proxied, settings or {}
+        self._workers, self._proxied, self._more = workers, proxied, settings or {}
+        self._small_tablespace = small_tablespace
+        self._cleaning = ExitStack()
+        self.fill_disk: Callable[[], AbstractContextManager[None]] = nullcontext
         self.workers: list[Role] = []
         self.sinks: list[Role] = []
         self.keys: list[Path] = []
@@ -73,7 +77,10 @@ class Bench:
         app_id = f"f{uuid.uuid4().hex[:10]}"
         self.folder = stack.folder / "runs" / app_id
         self.folder.mkdir(parents=True)
-        self.database = await asyncio.to_thread(stack.create_database, self._tablespace)
+        if self._small_tablespace:
+            self.fill_disk = self._cleaning.enter_context(stack.small_tablespace())
+        tablespace = "small" if self._small_tablespace else "pg_default"
+        self.database = await asyncio.to_thread(stack.create_database, tablespace)
         url = stack.state.database_url
         self.settings: Settings = replace(
             stack.settings,
@@ -130,6 +137,7 @@ class Bench:
         await asyncio.gather(*(role.stop() for role in self.roles))
         await asyncio.to_thread(self.stack.calm)
         await asyncio.to_thread(self.stack.drop_database, self.database)
+        self._cleaning.close()
 
     @property
     def roles(self) -> list[Role]:

@@ -98,11 +98,14 @@ def arm_worker() -> None:
     around(Lane, "_read", "worker.taken", "worker.decoded")
     around(Lane, "_ask_filter", after="worker.claimed")
     around(Lane, "_store", "worker.decided")
-    around(Engine, "publish_changelog", after="worker.changelog.acknowledged", when=lambda offset: offset is not None)
+    around(
+        Engine, "publish_changelog", "worker.changelog.begun", "worker.changelog.acknowledged",
+        when=lambda offset: offset is not None,
+    )  # fmt: skip
     around(Engine, "publish_results", after="worker.published")
     around(Partition, "write", after="worker.state.written")
     around(DuplicateFilter, "settle", "worker.acknowledged", "worker.settled")
-    around(Store, "apply_changelog_batch", after="worker.recovering")
+    around(Store, "apply_rows", after="worker.recovering")
     arm_publishing()
     arm_outbox()
     arm_commit("worker")

@@ -13,6 +13,8 @@ from tests.faults.scenarios import scenario
 UNITS = 6
 """A life is under way when it has done some units of work."""
 KILLS = 12
+SLOW_RATE = 100
+"""Transactions a second, where a scenario takes a minute or two."""
 
 
 def tour(points: list[str], seed: int) -> list[Plan]:
@@ -26,7 +28,7 @@ def tour(points: list[str], seed: int) -> list[Plan]:
 async def killed_at_every_step(bench: Bench) -> None:
     """Every crash meets what the crash before has left."""
     worker, sink = tour([*WORKER_POINTS], bench.seed), tour([*SINK_POINTS], bench.seed)
-    bench.start_feed()
+    bench.start_feed(SLOW_RATE)
     bench.worker.start(*worker)
     bench.sink.start(*sink)
     await asyncio.gather(bench.worker.until_through(), bench.sink.until_through())
@@ -54,7 +56,8 @@ async def killed_while_recovering(bench: Bench) -> None:
     for plan in (Plan("worker.recovering"), Plan("worker.recovering", count=2), Plan("worker.outbox.begun")):
         bench.worker.plans.append(plan)
         bench.worker.before_start = lambda: shutil.rmtree(bench.worker.datadir, ignore_errors=True)
-        bench.worker.kill()
+        await bench.worker.until_ready()
+        await bench.worker.kill()
         bench.faults += 1
         await bench.worker.until_through()
     await bench.until_recovered()
@@ -70,7 +73,7 @@ async def killed_at_random(bench: Bench) -> None:
     await bench.until_fed(3_000)
     for _ in range(KILLS):
         role = random.choice([bench.worker, bench.worker, bench.sink])
-        role.kill()
+        await role.kill()
         bench.faults += 1
         await asyncio.sleep(random.choice([0.5, 2, 6, 9]))
     await bench.until_ready()

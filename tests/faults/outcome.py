@@ -21,6 +21,8 @@ from tests.judge.read import read_all
 from tests.judge.rules import load_rules
 
 REST_SECONDS = 180.0
+REST_OF_CONTROLS_SECONDS = 30.0
+"""What a spoilt copy has lost never comes."""
 EXAMPLES_MAX = 12
 
 
@@ -78,11 +80,11 @@ class Quiet:
     def advance(self, records: int) -> None: ...
 
 
-async def outcome(bench: Bench, scenario: str, began: float) -> Row:
+async def outcome(bench: Bench, scenario: str, began: float, rest_seconds: float = REST_SECONDS) -> Row:
     """Wait until everything has come to rest, then count and judge."""
     bench.check()
     bench.say("waiting for rest, then verifying")
-    report = await verify(bench.settings, bench.keys, REST_SECONDS, Quiet())
+    report = await verify(bench.settings, bench.keys, rest_seconds, Quiet())
     bench.say("judging")
     topics = await read_all(bench.settings.kafka_bootstrap_servers, bench.settings.schema_registry_url)
     options = verdicts.Options(clock_ms=time.time_ns() // 1_000_000)
@@ -94,7 +96,9 @@ async def outcome(bench: Bench, scenario: str, began: float) -> Row:
     failed = [check for check in report.checks if check.state is not State.PASSED]
     examples = [*counts.examples, *judged.violations]
     examples += [
-        f"{check.name}: {text}" for check in failed for text in check.examples or [check.not_checked or "nothing examined"]
+        f"{check.name}: {text}"
+        for check in failed
+        for text in check.examples or [check.not_checked or "nothing examined"]
     ]
     return Row(
         scenario=scenario,
@@ -154,9 +158,7 @@ def compare(bench: Bench, injected: int) -> Counts:
     both = key.keys() & verdict_of.keys()
     counts.lost += counts.say(f"{t}: break {b} is not reported" for t in both for b in key[t][1] - opened[t])
     counts.phantom += counts.say(f"{t}: break {b} is open" for t in both for b in opened[t] - key[t][1])
-    counts.wrong = counts.say(
-        f"{t}: {verdict_of[t]}, must be {key[t][0]}" for t in both if verdict_of[t] != key[t][0]
-    )
+    counts.wrong = counts.say(f"{t}: {verdict_of[t]}, must be {key[t][0]}" for t in both if verdict_of[t] != key[t][0])
     return counts
 
 

@@ -14,6 +14,7 @@ WORKER_POINTS = {
     "worker.decoded": "records are decoded, the filter is not asked",
     "worker.claimed": "the filter was asked, nothing is decided",
     "worker.decided": "decided, nothing is written",
+    "worker.changelog.begun": "the partition was found to be still its own, no row is sent",
     "worker.changelog.sending": "rows are on their way to the changelog",
     "worker.changelog.acknowledged": "the changelog knows more than recon_results",
     "worker.results.acknowledged": "recon_results knows more than recon_mismatches",

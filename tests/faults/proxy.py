@@ -50,6 +50,8 @@ class Proxy:
         self._network, self._random = network, Random(seed)
         self._server: asyncio.Server | None = None
         self._links: set[Link] = set()
+        self.strikes = 0
+        """Connections that were ended by a fault."""
         self.calm()
 
     def calm(self) -> None:
@@ -66,8 +68,6 @@ class Proxy:
         """Nothing passes and nothing ends: a network that drops packets."""
         self.watch: Callable[[bytes], str] | None = None
         """Looks at what clients send: "" passes on, "drop" cuts before it, "deliver" cuts after the service has it."""
-        self.strikes = 0
-        """Connections that were ended by a fault."""
 
     def open(self) -> None:
         """Listen."""
@@ -144,7 +144,7 @@ class Link:
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, asks: bool) -> None:
         proxy = self._proxy
         while data := await reader.read(CHUNK):
-            while proxy.is_hanging:
+            while proxy.is_hanging:  # noqa: ASYNC110 set from another thread
                 await asyncio.sleep(0.05)
             if proxy.latency:
                 await asyncio.sleep(proxy.latency)
@@ -185,7 +185,7 @@ def abort(writer: asyncio.StreamWriter) -> None:
 
 
 class RegistryFront:
-    """An HTTP server in front of the schema registry. `mode`: pass, hang, cut, refuse, or an HTTP status as text."""
+    """An HTTP server in front of the schema registry. `mode`: pass, hang, cut, html, or an HTTP status as text."""
 
     def __init__(self, network: Network, port: int, target: int) -> None:
         self.port, self._target, self._network = port, target, network
@@ -226,6 +226,8 @@ class RegistryFront:
             self.strikes += 1
         if mode.isdecimal():
             return web.json_response({"error_code": int(mode) * 100, "message": "fault"}, status=int(mode))
+        if mode == "html":
+            return web.Response(text="<html>maintenance</html>", content_type="text/html")
         if mode == "hang":
             await asyncio.sleep(30)
             return web.Response(status=504)

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import time
 import traceback
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
+from recon_stream import __version__
 from tests.faults.outcome import Row
 from tests.faults.scenarios import Scenario
+from tests.faults.stack import HOME
+
+ROWS = HOME / "docs" / "reliability.json"
+PAGE = HOME / "docs" / "reliability.md"
+BEGIN, END = "<!-- rows: begin -->", "<!-- rows: end -->"
+
+COLUMNS = {
+    "fault": "scenario", "seed": "seed", "strikes": "strikes", "injected": "injected", "seen": "seen", "lost": "lost",
+    "duplicate": "duplicate", "phantom": "phantom", "wrong": "wrong", "judge": "judge", "verify": "verify",
+    "restarts": "restarts", "recovery s": "recovery_seconds", "peak MiB": "peak_mib", "took s": "seconds",
+}  # fmt: skip
+"""Header -> field of Row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,76 +55,117 @@ class Ended:
         return "ok" if self.ok else "WRONG"
 
 
-HEADERS = (
-    "fault", "seed", "strikes", "injected", "seen", "lost", "duplicate", "phantom", "wrong", "judge", "verify",
-    "restarts", "recovery s", "peak MiB", "took s",
-)  # fmt: skip
-
-
-def cells(row: Row) -> list[str]:
-    """A row as text, in the order of HEADERS."""
-    return [
-        row.scenario, str(row.seed), f"{row.strikes:,}", f"{row.injected:,}", f"{row.seen:,}", f"{row.lost:,}",
-        f"{row.duplicate:,}", f"{row.phantom:,}", f"{row.wrong:,}", f"{row.judge:,}", f"{row.verify:,}",
-        str(row.restarts), f"{row.recovery_seconds:.1f}", str(row.peak_mib), f"{row.seconds:.0f}",
-    ]  # fmt: skip
+def cells(row: Mapping[str, Any]) -> list[str]:
+    """A row as text, in the order of COLUMNS."""
+    return [f"{row[name]:,}" if isinstance(row[name], int | float) else str(row[name]) for name in COLUMNS.values()]
 
 
 class Terminal:
     """Says what happens, and prints the table."""
 
     def __init__(self, chosen: Sequence[Scenario]) -> None:
-        self._console = Console(width=200)
+        self._console = Console(width=190, highlight=False)
         self._chosen = chosen
         self.ended: list[Ended] = []
         self._current: Scenario | None = None
+        self._began = 0.0
 
     @property
     def ok(self) -> bool:
         """Every scenario ended as it must."""
         return all(one.ok for one in self.ended) and len(self.ended) == len(self._chosen)
 
-    def begin(self, which: Scenario, _: float) -> None:
+    def begin(self, which: Scenario) -> None:
         """A scenario begins."""
-        self._current = which
-        self._console.print(f"[{len(self.ended) + 1}/{len(self._chosen)}] {which.name}: {which.about}", markup=False)
+        self._current, self._began = which, time.monotonic()
+        self._print(f"[{len(self.ended) + 1}/{len(self._chosen)}] {which.name}: {which.about}")
 
     def say(self, text: str) -> None:
         """What it does."""
-        self._console.print(f"      {text}", style="dim", markup=False)
+        self._print(f"  {time.monotonic() - self._began:6.1f} s  {text}", "dim")
 
     def end(self, row: Row) -> None:
         """It ended."""
         assert self._current is not None
         self._note(Ended(self._current, row))
-        self._console.print(f"      {row.as_json() | {'examples': '', 'scenario': ''}}", style="dim", markup=False)
+        self._print(
+            "            "
+            + ", ".join(f"{header} {text}" for header, text in zip(COLUMNS, cells(row.as_json()), strict=True)),
+            "dim",
+        )
         if not row.ok:
             for text in row.examples:
-                self._console.print(f"      - {text}", markup=False)
+                self._print(f"            - {text}")
 
     def broke_off(self, error: BaseException) -> None:
         """It could not be run to its end."""
         assert self._current is not None
         text = "".join(traceback.format_exception(error))
         self._note(Ended(self._current, None, text))
-        self._console.print(text, markup=False)
+        self._print(text)
 
     def _note(self, ended: Ended) -> None:
         self.ended.append(ended)
-        self._console.print(f"      {ended.said}", style="green" if ended.ok else "bold red", markup=False)
+        self._print(f"            {ended.said}", "bold green" if ended.ok else "bold red")
+
+    def _print(self, text: str, style: str = "") -> None:
+        self._console.print(text, style=style, markup=False, soft_wrap=True)
 
     def table(self) -> None:
         """The whole table."""
-        table = Table(box=None, padding=(0, 2, 0, 0))
-        for header in HEADERS:
+        table = Table(box=None, padding=(0, 1, 0, 0))
+        for header in COLUMNS:
             table.add_column(header, justify="left" if header == "fault" else "right")
         table.add_column("")
         for ended in self.ended:
-            line = cells(ended.row) if ended.row else [ended.scenario.name, *[""] * (len(HEADERS) - 1)]
+            line = cells(ended.row.as_json()) if ended.row else [ended.scenario.name, *[""] * (len(COLUMNS) - 1)]
             table.add_row(*line, ended.said)
         self._console.print(table)
 
 
-def write_report(ended: Sequence[Ended], arguments: Sequence[str]) -> None:
-    """Put the table of this run into docs/reliability.md."""
-    raise NotImplementedError
+def machine() -> str:
+    """Where it ran, in a line."""
+    memory = psutil.virtual_memory().total / (1 << 30)
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}, "
+        f"recon-stream {__version__}"
+    )
+
+
+def write_report(ended: Sequence[Ended], known: Mapping[str, Scenario]) -> None:
+    """Take the rows of this run into docs/reliability.json, and write the table of docs/reliability.md from that.
+
+    A scenario that was not run now keeps the row of the run before, with its date; one that broke off loses it.
+    """
+    rows: dict[str, dict[str, Any]] = json.loads(ROWS.read_text()) if ROWS.exists() else {}
+    for one in ended:
+        rows.pop(one.scenario.name, None)
+        if one.row is not None:
+            when = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(), "said": one.said}
+            rows[one.scenario.name] = {name.name: getattr(one.row, name.name) for name in fields(Row)} | when
+            rows[one.scenario.name].pop("examples")
+    rows = {name: rows[name] for name in known if name in rows}
+    ROWS.write_text(json.dumps(rows, indent=1) + "\n")
+    text = PAGE.read_text()
+    before, rest = text.split(BEGIN)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{markdown(rows, known)}\n{END}{rest.split(END)[1]}")
+
+
+def markdown(rows: Mapping[str, Mapping[str, Any]], known: Mapping[str, Scenario]) -> str:
+    """The table, and what its rows stand for."""
+    headers = [*COLUMNS, "outcome", "date"]
+    lines = ["| " + " | ".join(headers) + " |", "|---|" + "---:|" * (len(headers) - 3) + "---|---|"]
+    lines += [
+        "| "
+        + " | ".join(
+            [f"`{cell}`" if at == 0 else cell for at, cell in enumerate(cells(row))] + [row["said"], row["date"]]
+        )
+        + " |"
+        for row in rows.values()
+    ]
+    lines += ["", *(f"- `{name}`: {known[name].about}." for name in rows)]
+    absent = [name for name in known if name not in rows]
+    if absent:
+        lines += ["", f"Not run yet: {', '.join(f'`{name}`' for name in absent)}."]
+    machines = sorted({row["machine"] for row in rows.values()})
+    return "\n".join([*lines, "", *(f"Machine: {one}." for one in machines), ""])

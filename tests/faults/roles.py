@@ -56,6 +56,11 @@ class Role:
         self._wanted = False
 
     @property
+    def runs(self) -> bool:
+        """Whether it is meant to run."""
+        return self._wanted
+
+    @property
     def pid(self) -> int:
         """Of the present life."""
         assert self._process is not None, f"{self.name} does not run"
@@ -124,12 +129,15 @@ class Role:
 
     def check(self) -> None:
         """Raise what the supervision found wrong."""
-        if self._task is not None and self._task.done():
+        if self._task is not None and self._task.done() and not self._task.cancelled():
             self._task.result()
 
-    def kill(self) -> None:
-        """SIGKILL to the present life; the next one follows."""
-        os.kill(self.pid, signal.SIGKILL)
+    async def kill(self) -> None:
+        """SIGKILL to the present life, or to the next where there is none just now; another one follows."""
+        while self._process is None or self._process.poll() is not None:
+            self.check()
+            await asyncio.sleep(POLL_SECONDS)
+        self._process.kill()
 
     def freeze(self) -> None:
         """SIGSTOP."""
@@ -142,7 +150,7 @@ class Role:
     async def until_frozen(self) -> None:
         """Wait until it froze at its failpoint."""
         deadline = time.monotonic() + START_SECONDS
-        while psutil.Process(self.pid).status() != psutil.STATUS_STOPPED:
+        while self._process is None or psutil.Process(self.pid).status() != psutil.STATUS_STOPPED:
             self.check()
             assert time.monotonic() < deadline, f"{self._plan.point} is not met: {self.log_end()}"
             await asyncio.sleep(POLL_SECONDS)

@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import Any
 
 from tests.faults.bench import Bench
-from tests.faults.outcome import Row, outcome
+from tests.faults.outcome import REST_OF_CONTROLS_SECONDS, REST_SECONDS, Row, outcome
 from tests.faults.stack import Stack
 
 Act = Callable[[Bench], Awaitable[None]]
-AREAS = ("crashes",)
+AREAS = ("crashes", "groups", "state", "services", "data", "controls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +57,5 @@ async def run(stack: Stack, which: Scenario, seed: int, say: Callable[[str], Non
     began = time.monotonic()
     async with Bench(stack, seed, say=say, **which.options) as bench:
         await which.act(bench)
-        return await outcome(bench, which.name, began)
+        rest = REST_OF_CONTROLS_SECONDS if which.must_fail else REST_SECONDS
+        return await outcome(bench, which.name, began, rest)

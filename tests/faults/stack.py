@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psutil
@@ -20,7 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from psycopg import sql
 
 from recon_stream.registration import register_schemas
-from recon_stream.settings import Settings, load_settings
+from recon_stream.settings import load_settings
 from recon_stream.stack import local, process
 from recon_stream.stack.ports import free_ports
 from recon_stream.stack.services import SERVICES, kafka
@@ -153,6 +154,36 @@ class Stack:
         """Start what does not run, and wait until it is healthy."""
         await local.up(self.settings)
 
+    # Full disks
+
+    @contextmanager
+    def small_disk(self, where: Path, size_mib: int = 64) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        """Mount a small tmpfs there; gives a context in which it is full. Only root may mount: skips elsewhere."""
+        where.mkdir(parents=True, exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size_mib}m,mode=0777", "none", str(where)]
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            raise NotPossible("only root may mount a small disk")
+        try:
+            yield lambda: full(where)
+        finally:
+            subprocess.run(["umount", "-l", str(where)], check=True)
+
+    @contextmanager
+    def small_tablespace(self) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        """A tablespace `small` on a small disk; gives a context in which it is full."""
+        where = self.folders.postgres_data.parent / "small"
+        with self.small_disk(where, 256) as fill:
+            if self.folders.user is not None:
+                os.chown(where, *self.folders.user)
+            with self.superuser() as connection:
+                connection.execute("DROP TABLESPACE IF EXISTS small")
+                connection.execute(sql.SQL("CREATE TABLESPACE small LOCATION {}").format(sql.Literal(str(where))))
+            try:
+                yield fill
+            finally:
+                with self.superuser() as connection:
+                    connection.execute("DROP TABLESPACE small")
+
     def close(self) -> None:
         """Close the proxies."""
         for proxy in (self.kafka, self.postgres, self.valkey):
@@ -160,6 +191,34 @@ class Stack:
         self.registry.close()
         self.network.close()
         kafka.PROPERTIES = DIRECT
+
+
+class NotPossible(Exception):
+    """This machine does not let the harness do this."""
+
+
+@contextmanager
+def full(where: Path) -> Iterator[None]:
+    """There is no room left on this disk, and again when something is deleted."""
+    filler, stop = where / "filler", threading.Event()
+
+    def fill() -> None:
+        while not stop.wait(0.05):
+            try:
+                with filler.open("ab", buffering=0) as file:
+                    while file.write(b"x" * 4096):
+                        pass
+            except OSError:
+                continue
+
+    thread = threading.Thread(target=fill, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        filler.unlink(missing_ok=True)
 
 
 def with_proxied_listener(port: int, advertised: int) -> str:

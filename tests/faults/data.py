@@ -1,0 +1,128 @@
+"""Bad data, storms and bursts, and clocks that are wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from random import Random
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from producers.plan import DEFAULT_MIX, Fault
+from producers.publish import PRODUCER_CONFIG
+from recon_stream.domain.event import SOURCE_TOPICS
+from tests.faults.bench import Bench
+from tests.faults.points import Plan
+from tests.faults.scenarios import scenario
+
+POISON_MIX = dict.fromkeys(DEFAULT_MIX, 0) | {Fault.CLEAN: 970, Fault.POISON: 15, Fault.UNKNOWN_SCHEMA: 15}
+STORM_COPIES_MAX = 1000
+STORM_RECORDS = 40
+
+
+@scenario("poison, and a schema that nobody knows, in 3 of 100 transactions; the worker is killed among them")
+async def poison_and_wrong_schema(bench: Bench) -> None:
+    """1 record in 100. The partition moves on, every letter says why, and a life of the worker does not change the reason."""
+    await bench.start_all()
+    bench.start_feed(mix=POISON_MIX)
+    for number in range(3):
+        await bench.until_fed(5_000 * (number + 1))
+        await bench.worker.kill()
+        bench.faults += 1
+    await bench.until_recovered()
+    await bench.stop_feed()
+
+
+@scenario("records are sent again, each 1 to 1,000 times")
+async def duplicate_storm(bench: Bench) -> None:
+    """Byte for byte, to the same partition, while the worker is killed: counted, and nothing else."""
+    await bench.start_all()
+    bench.start_feed()
+    await bench.until_fed(6_000)
+    await storm(bench)
+    await bench.worker.kill()
+    await storm(bench)
+    await bench.until_recovered()
+    await bench.stop_feed()
+
+
+async def storm(bench: Bench) -> None:
+    """Send some of the newest readable records of every source again."""
+    random, broker = Random(bench.seed), bench.settings.kafka_bootstrap_servers
+    consumer = AIOKafkaConsumer(bootstrap_servers=broker, enable_auto_commit=False)
+    producer = AIOKafkaProducer(bootstrap_servers=broker, **PRODUCER_CONFIG)
+    await consumer.start()
+    await producer.start()
+    try:
+        for topic in SOURCE_TOPICS:
+            partition = random.randrange(bench.settings.partitions)
+            tp = TopicPartition(topic, partition)
+            consumer.assign([tp])
+            end = (await consumer.end_offsets([tp]))[tp]
+            consumer.seek(tp, max(0, end - 300))
+            found = (await consumer.getmany(tp, timeout_ms=5000, max_records=300)).get(tp, [])
+            newest = {record.key: record for record in found if record.key and record.value and len(record.value) > 60}
+            assert len(newest) >= STORM_RECORDS, "too little to copy"
+            for record in random.sample(list(newest.values()), STORM_RECORDS):
+                copies = int(STORM_COPIES_MAX ** random.random())
+                for _ in range(copies):
+                    await producer.send(topic, record.value, record.key, partition=partition)
+                bench.faults += copies
+            await producer.flush()
+    finally:
+        await producer.stop()
+        await consumer.stop()
+
+
+@scenario("the feed comes ten times as fast for ten seconds")
+async def burst(bench: Bench) -> None:
+    """The backlog is worked off within bounded memory."""
+    await bench.start_all()
+    bench.start_feed(200)
+    await bench.until_fed(4_000)
+    await bench.stop_feed(4_000)
+    bench.start_feed(2_000)
+    bench.faults += 1
+    await asyncio.sleep(10)
+    await bench.stop_feed()
+    await bench.until_recovered("the burst")
+    assert bench.worker.exits == bench.sink.exits == []
+    peaks = Counter({role.name: role.peak_bytes >> 20 for role in bench.roles})
+    assert max(peaks.values()) < 700, peaks
+
+
+@scenario("the clock of the worker is twenty minutes behind")
+async def clock_behind(bench: Bench) -> None:
+    """Deadlines that the clock alone would let pass wait for the feeds."""
+    await skewed(bench, -1200)
+
+
+@scenario("the clock of the worker is twenty minutes ahead")
+async def clock_ahead(bench: Bench) -> None:
+    """Nothing is missed early for it."""
+    await skewed(bench, 1200)
+
+
+@scenario("the clock of the worker is two hours ahead, then two hours behind")
+async def clock_two_hours_off(bench: Bench) -> None:
+    """Brokers refuse what is dated more than an hour ahead: then the worker must do no harm until its clock is right."""
+    await skewed(bench, 7200)
+
+
+async def skewed(bench: Bench, seconds: int) -> None:
+    """The worker lives with a wrong clock, then with its opposite, then with the right one."""
+    bench.worker.always = Plan(clock_seconds=seconds)
+    for role in bench.roles:
+        role.start()
+    bench.start_feed(200)
+    await asyncio.sleep(25)
+    if abs(seconds) > 3600:
+        bench.worker.always = Plan(clock_seconds=-seconds)
+        await bench.worker.kill()
+        await asyncio.sleep(25)
+    bench.faults += 1
+    bench.worker.always = Plan()
+    await bench.worker.kill()
+    await asyncio.sleep(1)
+    await bench.until_recovered("the right clock again")
+    await bench.stop_feed()
