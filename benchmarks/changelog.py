@@ -66,14 +66,14 @@ async def fill(settings: Settings, rules: Rules, transactions: int) -> Filled:
 def open_transactions(rules: Rules, number: int, base_ms: int) -> Iterator[tuple[bytes, bytes]]:
     """Key and row of transactions of which the core banking system alone has told, a millisecond apart."""
     for place in range(number):
-        txn_id, payload = f"T{place * 2654435761 % (1 << 32):08x}-{place:010d}", bytearray()
+        txn_id = f"T{place * 2654435761 % (1 << 32):08x}-{place:010d}"
         event = Event(
             f"{place:016x}", txn_id, Source.CORE, 100 + place, "EUR", place % 2, "POSTED", base_ms + place,
             f"ACC{place % 100_000:010d}", f"REF-{place:010d}", None, 0,
         )  # fmt: skip
-        _write_event(event, payload)
         fact = Received(Source.CORE, place, base_ms + place, rules, 1, event)
-        yield case_key(txn_id), encode_deadlines(Case(txn_id, [fact]).deadlines()) + encode_fact(fact, bytes(payload))
+        head = encode_deadlines(Case(txn_id, [fact]).deadlines())
+        yield case_key(txn_id), head + encode_fact(fact, _write_event(*event))
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, chunks: list[list[tuple[bytes | None, bytes | None]]]) -> None:

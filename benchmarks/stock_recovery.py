@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from recon_stream.topics import TABLE
 
 
 class Config(NamedTuple):
-    """What the process is told on its command line, as JSON. `recovered`: a file that is made when it is done."""
+    """What the process is told on its command line, as JSON. `recovered`: a file for the seconds that it took."""
 
     app_id: str
     broker: str
@@ -48,8 +49,11 @@ def build(config: Config) -> faust.App:
             transactions[key] = value
 
     @transactions.on_recover  # type: ignore[untyped-decorator]
-    async def recovered(*_: Any) -> None:
-        done.touch()  # noqa: ASYNC240 once, when all is over
+    async def recovered() -> None:
+        begun = app.tables.recovery._recovery_started_at
+        part = done.with_suffix(".part")
+        part.write_text(str(time.monotonic() - begun))
+        part.rename(done)
 
     return app
 

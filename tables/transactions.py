@@ -28,9 +28,13 @@ table = worker.Table(
     key_type=bytes,
     value_type=bytes,
     partitions=worker.settings.partitions,
-    recovery_buffer_size=2000,
     # one RocksDB a partition: small caches each, the machine's page cache does the rest
-    options={"block_cache_size": 64 << 20, "write_buffer_size": 16 << 20, "max_write_buffer_number": 2},
+    options={
+        "block_cache_size": 64 << 20,
+        "write_buffer_size": 16 << 20,
+        "max_write_buffer_number": 2,
+        "bloom_filter_size": 10,  # bits a key: most rows that are asked for are not there yet
+    },
     help="All that is known of each transaction.",
 )
 

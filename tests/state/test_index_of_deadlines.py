@@ -159,11 +159,20 @@ def test_of_many_records_of_a_row_the_last_alone_is_written(store: Store) -> Non
     assert store._dbs[0].latest_sequence_number() - before == 2, "the row and the offset"
 
 
-def test_a_record_without_a_key_stops_the_worker(store: Store) -> None:
-    """No row of ours; nothing of its batch is written."""
-    with pytest.raises(InvariantViolated, match="changelog-0 has a record without a key"):
-        apply(store, Record(0, case_key("A"), waiting()), Record(1, None, b"?"))  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("key", "row", "told"),
+    [
+        (None, b"?", "changelog-0: the record at 1 has no key"),
+        (case_key("B"), b"\x02" + b"x" * 9 + b"y", "changelog-0: the row of b'tB' cannot be read"),
+        (case_key("B"), b"\x01\x0f" + b"\x00" * 8, "changelog-0: the row of b'tB' cannot be read"),
+    ],
+)
+def test_a_record_that_is_no_row_stops_the_worker(store: Store, key: bytes, row: bytes, told: str) -> None:
+    """No key, a head that is cut off, a kind of deadline that nobody knows: nothing of its batch is written."""
+    with pytest.raises(InvariantViolated, match=told):
+        apply(store, Record(0, case_key("A"), waiting()), Record(1, key, row))
     assert contents(store, CASE) == {}
+    assert store.persisted_offset(TP("changelog", 0)) is None
 
 
 def test_the_same_batch_applied_again_changes_nothing(store: Store) -> None:

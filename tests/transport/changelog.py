@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import time
 import urllib.request
@@ -65,6 +66,7 @@ class Changelog:
 
     async def append_in_transactions(self, rows: Rows, *, size: int) -> None:
         """To each partition, `size` rows a transaction: between and behind them the broker keeps its own markers."""
+        wanted = [end + len(rows) + math.ceil(len(rows) / size) for end in await self.ends()]
         producer = AIOKafkaProducer(bootstrap_servers=self.group.bootstrap, transactional_id=f"{self.topic}-tx")
         await producer.start()
         try:
@@ -75,6 +77,8 @@ class Changelog:
                             await producer.send(self.topic, row, key, number)
         finally:
             await producer.stop()
+        while await self.ends() != wanted:  # noqa: ASYNC110 the broker is asked
+            await asyncio.sleep(0.1)  # the broker writes the last markers after it has answered
         self._count(rows, range(PARTITIONS))
 
     def _count(self, rows: Sequence[tuple[bytes, bytes | None]], partitions: Sequence[int]) -> None:

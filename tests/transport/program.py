@@ -1,7 +1,7 @@
 """A small application on recon://, run as a process by the tests: it writes down every record that it is given.
 
     program.py FOLDER TOPIC,TOPIC,… [never-done] [after=N] [slow-seek=S] [table] [raise] [block] [pause] [unit=S] [ends=TOPIC,…]
-               [slow-recovery=S] [standby]
+               [slow-recovery=S] [standby] [no-ends]
 
 Lines of FOLDER/<pid>.jsonl: {"generation", "topic", "partition", "first", "last", "done"}, flushed before the batch is
 marked done. The settings come from the environment, as for a role.
@@ -43,6 +43,17 @@ class SlowSeekTransport(driver.Transport):
     Consumer = SlowSeek
 
 
+class NoEnds(driver.Consumer):
+    """A broker that does not answer when it is asked for the ends of the changelog."""
+
+    async def highwaters(self, *partitions: TP) -> Any:
+        await asyncio.sleep(600)
+
+
+class NoEndsTransport(driver.Transport):
+    Consumer = NoEnds
+
+
 class SlowRecovery(recovery.Recovery):
     """A disk that takes its time for every batch."""
 
@@ -63,9 +74,13 @@ settings = load_settings()
 options: dict[str, Any] = {"TableManager": SlowTables} if "slow-recovery" in OPTIONS else {}
 if "standby" in OPTIONS:
     options["table_standby_replicas"] = 1
+if "no-ends" in OPTIONS:
+    options["broker_request_timeout"] = 7.0
 app = ReconApp("worker", settings, store="recon://", autodiscover=(), **options)
 if "slow-seek" in OPTIONS:
     app.transport = SlowSeekTransport(app.conf.broker_consumer, app)
+if "no-ends" in OPTIONS:
+    app.transport = NoEndsTransport(app.conf.broker_consumer, app)
 table: Any = (
     app.Table("seen", key_type=bytes, value_type=bytes, partitions=settings.partitions) if "table" in OPTIONS else None
 )

@@ -7,11 +7,16 @@ import json
 import os
 import re
 import signal
+from dataclasses import replace
+from typing import NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from faust.types import TP
 
+from recon_stream.apps import ReconApp
+from recon_stream.settings import Settings
 from recon_stream.stack import local
 from tables.rows import case_key
 from tests.transport.changelog import (
@@ -28,6 +33,15 @@ from tests.transport.changelog import (
 from tests.transport.conftest import PARTITIONS, Group, Member
 
 pytestmark = pytest.mark.stack
+
+
+class Record(NamedTuple):
+    """A record as it is read."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes | None
 
 
 @pytest.fixture
@@ -209,6 +223,40 @@ async def test_a_changelog_shorter_than_the_state_is_refused(group, changelog, u
     assert "the topic was deleted and created anew" in log
     assert "delete their state folders" in log
     assert [read_state(folder_of(first), number) for number in range(PARTITIONS)] == before
+
+
+async def test_a_changelog_that_holds_something_else_ends_the_process(group, changelog, until):
+    """A record that is no row of ours: the process ends with 1 and names it; stock Faust logs a warning and loses the batch."""
+    await changelog.append(history(1, 50))
+    await changelog.append([(case_key("T1"), b"\x02 of another program")], 1)
+    member = group.start("table")
+    await until(lambda: member.process.poll() is not None, 30)
+    assert member.process.returncode == 1, member.log.read_text()
+    assert f"{changelog.topic}-1: the row of b'tT1' cannot be read" in member.log.read_text()
+
+
+async def test_ends_that_never_come_are_told(group, changelog, until):
+    """Stock Faust takes the timeout for a stop of its service and waits in silence: here the process ends with 1."""
+    await changelog.append(history(1, 50))
+    member = group.start("table", "no-ends")
+    await until(lambda: member.process.poll() is not None, 40)
+    assert member.process.returncode == 1, member.log.read_text()
+    assert "Kafka did not answer within 7 s during a recovery" in member.log.read_text()
+
+
+async def test_what_comes_when_no_recovery_goes_on_is_not_applied(tmp_path):
+    """A poll under way at the end of a recovery may bring what our own lanes append: they write it themselves, in their order."""
+    app = ReconApp("worker", replace(Settings(), state_dir=tmp_path), store="recon://", autodiscover=())
+    table = app.Table("seen", partitions=1, key_type=bytes, value_type=bytes)
+    tp = TP(table.changelog_topic_name, 0)
+    table.data._db_for_partition(0)
+    recovery = app.recovery
+    recovery.add_active(table, tp)
+    recovery.apply(tp, [Record(7, 0, *case(1, 1))])
+    recovery.read_to({tp: 9})
+    assert dict(table.data._dbs[0].items()) == {}
+    assert recovery.active_offsets[tp] is None
+    table.data._dbs[0].close()
 
 
 async def test_a_recovery_that_hangs_ends_the_process(group, changelog, until, stack):
