@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import cast
 
@@ -20,9 +19,6 @@ from recon_stream.storage.store import RawEventStore, Written
 from recon_stream.storage.writer import Instruments, Writer
 from recon_stream.transport.batch import BatchSchema, RecordBatch
 
-# The registry answers in milliseconds, and each schema is asked for once; whoever waits longer says so.
-_PREPARE_SECONDS = 1.0
-
 events = app.topic(*SOURCE_TOPICS, schema=BatchSchema())
 
 
@@ -35,21 +31,13 @@ class Archive:
 
     async def write(self, batches: Sequence[RecordBatch]) -> Written:
         """Store these batches in one transaction; waits as long as the schema registry does not answer."""
-        await self._prepare([record.value for batch in batches for record in batch.records])
+        await self._reader.prepare([record.value for batch in batches for record in batch.records])
         rows = [
             raw_event(batch.tp.topic, batch.tp.partition, record, self._read(record.value))
             for batch in batches
             for record in batch.records
         ]
         return await self._store.write(rows, batches)
-
-    async def _prepare(self, values: Sequence[bytes | None]) -> None:
-        try:
-            async with asyncio.timeout(_PREPARE_SECONDS):
-                await self._reader.prepare(values)
-        except TimeoutError:
-            with app.pause_watchdog("raw_events: waiting for the schema registry"):
-                await self._reader.prepare(values)
 
     def _read(self, value: bytes | None) -> Read | None:
         try:
@@ -69,7 +57,7 @@ async def archive(stream: StreamT[RecordBatch]) -> None:
         SchemaRegistry(settings) as registry,
         connection_pool(settings.database_url, settings, "sink archive", size=1) as pool,
     ):
-        reader = EventReader(registry, stopping=lambda: app.should_stop)
+        reader = EventReader(registry, stopping=lambda: app.should_stop, pause=app.pause_watchdog)
         write = Archive(reader, RawEventStore(pool)).write
         writer = Writer("raw_events", write, app, instruments, settings.sink_batch_records_max)
         async with writer.running():

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import socket
+from contextlib import ExitStack
 from typing import cast
 
 from faust.streams import Stream
 from faust.types import StreamT
 
 from recon_stream.apps import worker
-from recon_stream.avro import SchemaRegistry
+from recon_stream.avro import RegistryDenied, SchemaRegistry
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.pipeline.encoding import SchemaIds
@@ -40,19 +41,23 @@ class Matcher:
 async def start_engine(registry: SchemaRegistry) -> Engine:
     """Wait for the schema registry, then build the engine; raises ConfigurationError where our schemas are not registered."""
     settings = worker.settings
-    pause = 0.2
-    while True:
-        try:
-            schema_ids = SchemaIds(
-                await _schema_id(registry, RESULTS, "reconciliation_result"),
-                await _schema_id(registry, MISMATCHES, "reconciliation_result"),
-                await _schema_id(registry, DEAD_LETTERS, "dead_letter"),
-            )
-            break
-        except TransientFailure as error:
-            logger.warning("cannot start yet: %s", error)
-        await worker.sleep(pause)
-        pause = min(pause * 2, 10.0)
+    seconds = 0.2
+    with ExitStack() as paused:
+        while True:
+            try:
+                schema_ids = SchemaIds(
+                    await _schema_id(registry, RESULTS, "reconciliation_result"),
+                    await _schema_id(registry, MISMATCHES, "reconciliation_result"),
+                    await _schema_id(registry, DEAD_LETTERS, "dead_letter"),
+                )
+                break
+            except TransientFailure as error:
+                level = logging.ERROR if isinstance(error, RegistryDenied) else logging.WARNING
+                logger.log(level, "cannot start yet: %s", error)
+                paused.close()
+                paused.enter_context(worker.pause_watchdog(f"matcher: {error.detail}"))
+            await worker.sleep(seconds)
+            seconds = min(seconds * 2, 10.0)
     # every lane has at most one call under way
     redis = connect(settings, connections_max=settings.partitions + 2) if settings.redis_filter else None
     # the same name after a restart: its own units of work that a crash left in flight are no zombie's

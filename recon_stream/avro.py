@@ -7,7 +7,6 @@ subjects are `<topic>-value`, compatibility BACKWARD.
 from __future__ import annotations
 
 import json
-import ssl
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -20,7 +19,7 @@ import aiohttp
 import fastavro
 
 from recon_stream.errors import ConfigurationError, TransientFailure
-from recon_stream.settings import Settings
+from recon_stream.settings import Settings, trusting
 
 Schema = dict[str, Any]
 
@@ -28,6 +27,9 @@ MAGIC = b"\x00"
 FRAME_BYTES = 5
 _FRAME = struct.Struct(">BI")
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
+_ID_MAX = 2**31 - 1
+_MESSAGE_MAX = 200
+_BROKEN_OFF = (aiohttp.ServerDisconnectedError, aiohttp.ClientResponseError, ConnectionResetError)
 _TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 
 
@@ -89,18 +91,30 @@ class RegistryRefused(ConfigurationError):
     """The schema registry refused the schema; make the change compatible (BACKWARD) or use a new subject."""
 
 
+class RegistryAway(TransientFailure):
+    """The schema registry did not answer; the work is tried again, nothing is lost."""
+
+    def __init__(self, seen: str, advice: str) -> None:
+        super().__init__(f"{seen}; {advice}")
+        self.seen, self.advice = seen, advice
+
+
+class RegistryDenied(RegistryAway):
+    """Roles wait and try again, nothing is lost; waiting alone will hardly help."""
+
+
 class SchemaRegistry:
     """The few calls of a Confluent-compatible registry that are needed. `async with SchemaRegistry(settings) as registry`."""
 
     def __init__(self, settings: Settings) -> None:
         self._url = settings.schema_registry_url.rstrip("/")
+        self._user = settings.schema_registry_username
         self._auth = (
             aiohttp.BasicAuth(settings.schema_registry_username, settings.schema_registry_password)
             if settings.schema_registry_username
             else None
         )
-        cafile = settings.schema_registry_cafile
-        self._ssl: ssl.SSLContext | bool = ssl.create_default_context(cafile=cafile) if cafile else True
+        self._ssl = trusting(settings.schema_registry_cafile, "RECON_SCHEMA_REGISTRY_CAFILE")
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -125,43 +139,74 @@ class SchemaRegistry:
         Raises RegistryRefused where the registry finds it incompatible.
         """
         status, body = await self._call("POST", f"/subjects/{subject}/versions", {"schema": schema_text(name)})
-        if status != 200:
-            raise RegistryRefused(f"{subject}: {body.get('message', body)} (HTTP {status})")
+        if status != 200 or "id" not in _said(body):
+            raise RegistryRefused(f"{subject}: {_message(body)} (HTTP {status})")
         return int(body["id"])
 
     async def set_compatibility(self, subject: str, level: str = "BACKWARD") -> None:
         """Set the compatibility level of one subject."""
         status, body = await self._call("PUT", f"/config/{subject}", {"compatibility": level})
         if status != 200:
-            raise RegistryRefused(f"{subject}: {body.get('message', body)} (HTTP {status})")
+            raise RegistryRefused(f"{subject}: {_message(body)} (HTTP {status})")
 
     async def compatibility(self, subject: str) -> str | None:
         """The level of one subject; None where none is set."""
-        status, body = await self._call("GET", f"/config/{subject}")
-        return str(body["compatibilityLevel"]) if status == 200 else None
+        path = f"/config/{subject}"
+        body = self._found(path, *await self._call("GET", path))
+        return str(body["compatibilityLevel"]) if body is not None else None
 
     async def latest(self, subject: str) -> tuple[int, int] | None:
         """(schema id, version) of the newest schema of the subject; None where there is none."""
-        status, body = await self._call("GET", f"/subjects/{subject}/versions/latest")
-        return (int(body["id"]), int(body["version"])) if status == 200 else None
+        path = f"/subjects/{subject}/versions/latest"
+        body = self._found(path, *await self._call("GET", path))
+        return (int(body["id"]), int(body["version"])) if body is not None else None
 
     async def lookup(self, subject: str, name: str) -> int | None:
         """The id of `schemas/<name>.avsc` under the subject; None where exactly this schema is not registered there."""
-        status, body = await self._call("POST", f"/subjects/{subject}", {"schema": schema_text(name)})
-        if status not in (200, 404):
-            raise TransientFailure(f"schema registry: HTTP {status} for {subject}")
-        return int(body["id"]) if status == 200 else None
+        path = f"/subjects/{subject}"
+        body = self._found(path, *await self._call("POST", path, {"schema": schema_text(name)}))
+        return int(body["id"]) if body is not None else None
 
     async def schema(self, schema_id: int) -> Schema | None:
         """The schema of that id; None where the registry says that there is none (404)."""
-        status, body = await self._call("GET", f"/schemas/ids/{schema_id}")
-        if status == 404:
+        if schema_id > _ID_MAX:
+            return None  # no registry can have given it: not every one answers such a question with 404
+        path = f"/schemas/ids/{schema_id}"
+        body = self._found(path, *await self._call("GET", path))
+        if body is None:
             return None
-        if status != 200:
-            raise TransientFailure(f"schema registry: HTTP {status} for schema {schema_id}")
         kind = body.get("schemaType", "AVRO")
         # a schema of another kind is known, so waiting for it would be in vain; no reader takes this one
         return cast("Schema", json.loads(body["schema"]) if kind == "AVRO" else {"type": kind.lower()})
+
+    def _found(self, path: str, status: int, body: Any) -> Any:
+        """The body of an answer; None where the registry itself, and nothing in front of it, says that there is no such thing."""
+        if status == 200 and isinstance(body, dict):
+            return body
+        if status == 404 and str(_said(body).get("error_code", "")).startswith("404"):
+            return None
+        if status in (200, 404):
+            seen = f"{self._url} answers HTTP {status} for {path}, and not as a schema registry does"
+            raise RegistryDenied(seen, "correct SCHEMA_REGISTRY_URL, its path too")
+        raise RegistryDenied(
+            f"schema registry {self._url} answers HTTP {status} for {path}: {_message(body)}",
+            "see its log, and whether SCHEMA_REGISTRY_URL leads to it",
+        )
+
+    def _raise_where_denied(self, status: int, method: str, path: str) -> None:
+        if status == 401 and not self._user:
+            seen = f"schema registry {self._url} asks for a user (HTTP 401)"
+            raise RegistryDenied(seen, "set RECON_SCHEMA_REGISTRY_USERNAME and RECON_SCHEMA_REGISTRY_PASSWORD")
+        if status == 401:
+            seen = f"schema registry {self._url} refuses user {self._user} (HTTP 401)"
+            raise RegistryDenied(seen, "check RECON_SCHEMA_REGISTRY_USERNAME and RECON_SCHEMA_REGISTRY_PASSWORD")
+        if status == 403:
+            who = f"user {self._user}" if self._user else "a client without RECON_SCHEMA_REGISTRY_USERNAME"
+            seen = f"schema registry {self._url} does not allow {method} {path} to {who} (HTTP 403)"
+            raise RegistryDenied(seen, "grant it there, or set RECON_SCHEMA_REGISTRY_USERNAME to a user who may")
+        if status >= 500 or status == 429:
+            seen = f"schema registry {self._url} answers HTTP {status} for {method} {path}"
+            raise RegistryAway(seen, "see its log if it goes on")
 
     async def _call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         assert self._session is not None, "use it in `async with`"
@@ -172,10 +217,33 @@ class SchemaRegistry:
                 data=None if body is None else json.dumps(body),
                 headers={"Content-Type": _CONTENT_TYPE},
             ) as answer:
-                if answer.status >= 500 or answer.status == 429:
-                    raise TransientFailure(f"schema registry {self._url}: HTTP {answer.status} for {method} {path}")
-                return answer.status, await answer.json(content_type=None)
+                self._raise_where_denied(answer.status, method, path)
+                text = await answer.text(errors="replace")
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise TransientFailure(
-                f"schema registry {self._url} does not answer: {error or type(error).__name__}"
-            ) from error
+            raise self._away(error) from error
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, None
+
+    def _away(self, error: BaseException) -> RegistryAway:
+        seen = f"schema registry {self._url} does not answer: {error or type(error).__name__}"
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            why = getattr(error.certificate_error, "verify_message", "") or str(error.certificate_error)
+            seen = f"the certificate of schema registry {self._url} is not trusted: {why.rstrip('.')}"
+            return RegistryDenied(
+                seen, "set RECON_SCHEMA_REGISTRY_CAFILE to the authority that signed it, or use the name in it"
+            )
+        if isinstance(error, aiohttp.ClientSSLError):
+            return RegistryDenied(seen, "where it has no TLS, SCHEMA_REGISTRY_URL begins with http://")
+        if self._url.startswith("http:") and isinstance(error, _BROKEN_OFF):
+            return RegistryAway(seen, "see that it is well; where it has TLS, SCHEMA_REGISTRY_URL begins with https://")
+        return RegistryAway(seen, "start it or correct SCHEMA_REGISTRY_URL")
+
+
+def _said(body: Any) -> dict[str, Any]:
+    return body if isinstance(body, dict) else {}
+
+
+def _message(body: Any) -> str:
+    return " ".join(str(_said(body).get("message", "no reason given")).split())[:_MESSAGE_MAX]

@@ -60,7 +60,7 @@ class Engine:
         self.filter = duplicate_filter
         self.rules = book.current
         self.cases_held_max = app.settings.cases_held_max // app.settings.partitions
-        self.reader = EventReader(registry, stopping=lambda: app.should_stop)
+        self.reader = EventReader(registry, stopping=lambda: app.should_stop, pause=app.pause_watchdog)
         self.placement = Placement(app.settings.partitions)
         self._lanes: dict[int, tuple[Lane, asyncio.Task[None]]] = {}
         self._lanes_generation: int | None = None

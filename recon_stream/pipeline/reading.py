@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from io import BytesIO
 from itertools import islice
 from typing import Any
@@ -16,7 +17,15 @@ from typing import Any
 import fastavro
 from fastavro.schema import SchemaParseException, to_parsing_canonical_form
 
-from recon_stream.avro import FRAME_BYTES, MAGIC, Schema, SchemaRegistry, parsed_schema, without_logical_types
+from recon_stream.avro import (
+    FRAME_BYTES,
+    MAGIC,
+    RegistryDenied,
+    Schema,
+    SchemaRegistry,
+    parsed_schema,
+    without_logical_types,
+)
 from recon_stream.codec import compile_reader, compile_writer
 from recon_stream.domain.event import Direction, Event, Source
 from recon_stream.domain.validation import Reason
@@ -32,8 +41,9 @@ UNKNOWN_AGAIN_MAX = 16
 """Schemas known as unknown that one unit of work asks for again: random bytes must not become as many questions."""
 SCHEMAS_MAX = 10_000
 RETRY_SECONDS_MAX = 10.0
-VALUE_BYTES_MAX = 65_536
-"""Our events are some 150 bytes; three legs and their results must fit into one message of Kafka in any case."""
+VALUE_BYTES_MAX = 32_768
+"""Our events are some 150 bytes. Three legs of this size fit into a case (CASE_BYTES_MAX in unit.py), and the case, its
+results and its dead letters into one message of Kafka each."""
 
 Read = tuple[Event, bytes]
 """An event and its Avro record as our own schema writes it."""
@@ -51,8 +61,14 @@ class Unreadable(Exception):
 class EventReader:
     """Reads framed events; knows the schemas that it has met."""
 
-    def __init__(self, registry: SchemaRegistry, stopping: Callable[[], bool] = lambda: False) -> None:
-        self._registry, self._stopping = registry, stopping
+    def __init__(
+        self,
+        registry: SchemaRegistry,
+        stopping: Callable[[], bool] = lambda: False,
+        pause: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
+    ) -> None:
+        """`pause` is entered, with the reason, while the work waits for a registry that does not answer."""
+        self._registry, self._stopping, self._pause = registry, stopping, pause
         self._readers: dict[bytes, Callable[[bytes], Read]] = {}
         self._unknown: set[bytes] = set()
         self._asking: dict[bytes, asyncio.Task[None]] = {}
@@ -118,16 +134,20 @@ class EventReader:
             logger.warning("the schema registry does not know schema %d: its records are dead letters", schema_id)
 
     async def _ask(self, schema_id: int) -> Schema | None:
-        pause = 0.2
-        while True:
-            try:
-                return await self._registry.schema(schema_id)
-            except TransientFailure as error:
-                logger.warning("waiting for schema %d: %s", schema_id, error)
-            if self._stopping():
-                raise asyncio.CancelledError
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RETRY_SECONDS_MAX)
+        seconds = 0.2
+        with ExitStack() as paused:
+            while True:
+                try:
+                    return await self._registry.schema(schema_id)
+                except TransientFailure as error:
+                    level = logging.ERROR if isinstance(error, RegistryDenied) else logging.WARNING
+                    logger.log(level, "waiting for schema %d: %s", schema_id, error)
+                    paused.close()
+                    paused.enter_context(self._pause(f"waiting for schema {schema_id}: {error.detail}"))
+                if self._stopping():
+                    raise asyncio.CancelledError
+                await asyncio.sleep(seconds)
+                seconds = min(seconds * 2, RETRY_SECONDS_MAX)
 
 
 def reader_for(writer_schema: Schema) -> Callable[[bytes], Read]:

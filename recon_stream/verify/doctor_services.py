@@ -16,6 +16,7 @@ from psycopg.rows import TupleRow
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from recon_stream.avro import RegistryAway
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.redis.client import connect
@@ -154,7 +155,11 @@ async def _placement(settings: Settings, report: Report) -> None:
 async def check_registry(settings: Settings, report: Report) -> None:
     """Whether it answers, and whether our subjects are there as they must be."""
     begun = time.monotonic()
-    states = await check_schemas(settings)
+    try:
+        states = await check_schemas(settings)
+    except RegistryAway as error:
+        report.fail("answer", error.seen, error.advice)
+        return
     millis = (time.monotonic() - begun) * 1000
     report.ok("registry", f"{settings.schema_registry_url}, {millis:.0f} ms")
     problems = [(state.subject, problem) for state in states for problem in state.problems]

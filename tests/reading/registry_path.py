@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +14,13 @@ from aiohttp import web
 
 
 class RegistryPath:
-    """Forwards requests to the registry; `failing` is the status it answers with instead, 0 for cutting the connection."""
+    """Forwards requests to the registry; `failing` is the status it answers with instead, 0 for cutting the connection.
 
-    def __init__(self, target: str) -> None:
-        self._target = target.rstrip("/")
+    With `user`, a name and a password, it answers 401 to everybody else.
+    """
+
+    def __init__(self, target: str, user: aiohttp.BasicAuth | None = None) -> None:
+        self._target, self._user = target.rstrip("/"), user
         self.url = ""
         self.asked: Counter[str] = Counter()
         self.failing: int | None = None
@@ -27,6 +31,8 @@ class RegistryPath:
         async with self._asked:
             self.asked[request.path] += 1
             self._asked.notify_all()
+        if self._user is not None and request.headers.get("Authorization") != self._user.encode():
+            return web.Response(status=401, text="<html>who are you?</html>")
         if self.failing == 0:
             assert request.transport is not None
             request.transport.abort()
@@ -55,16 +61,18 @@ class RegistryPath:
 
 
 @asynccontextmanager
-async def registry_path(target: str) -> AsyncIterator[RegistryPath]:
-    """A path that is open, on a free port of the loopback."""
-    path = RegistryPath(target)
+async def registry_path(
+    target: str, user: aiohttp.BasicAuth | None = None, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RegistryPath]:
+    """A path that is open, on a free port of the loopback; https where there is a context."""
+    path = RegistryPath(target, user)
     app = web.Application()
     app.router.add_route("*", "/{tail:.*}", path.forward)
     runner: Any = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    path.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    path.url = f"http{'s' if tls else ''}://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield path
     finally:

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +15,9 @@ import pytest
 from producers.feed import feed
 from producers.plan import Plan
 from producers.rules import rules_in_force
-from recon_stream.apps import OPERATIONS_OFFSET
 from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings
-from recon_stream.stack.ports import free_ports
 from recon_stream.topics import RESULTS, create_topics
 from recon_stream.verify.doctor import CHECKS
 from recon_stream.verify.doctor_findings import Finding, State, examine
@@ -33,10 +25,10 @@ from recon_stream.verify.log import Log
 from recon_stream.verify.watch_model import Model
 from recon_stream.verify.watch_sources import Feed
 from tests.secured.broker import PASSWORD, STRANGER, USER, Broker
+from tests.secured.processes import SECONDS, command, role
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
-SECONDS = 90.0
 TRANSACTIONS = 50
 KAFKA = tuple(check for check in CHECKS if check.area == "Kafka")
 
@@ -60,37 +52,6 @@ LET_IN = {
 }
 
 
-def environment(settings: Settings, folder: Path) -> dict[str, str]:
-    """The variables with which a process has these settings."""
-    given = {f.metadata["name"]: str(getattr(settings, f.name)) for f in fields(Settings)}
-    return {"PATH": os.environ["PATH"], "HOME": str(folder)} | given | {"RECON_STATE_DIR": str(folder / "state")}
-
-
-@contextmanager
-def role(name: str, settings: Settings, folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A process of a role and its log."""
-    log = folder / f"{name}.log"
-    port = free_ports(1)[0] - OPERATIONS_OFFSET[name]
-    environ = environment(settings, folder) | {"RECON_OPERATIONS_PORT": str(port)}
-    with log.open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "recon_stream", name], env=environ, stdout=out, stderr=subprocess.STDOUT
-        )
-    try:
-        yield process, log
-    finally:
-        process.kill()
-        process.wait(30)
-
-
-def command(settings: Settings, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One call of recon-stream."""
-    return subprocess.run(
-        [sys.executable, "-m", "recon_stream", *arguments],
-        env=environment(settings, folder), capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
-
-
 @pytest.mark.parametrize("way", LET_IN)
 async def test_the_whole_path_runs_for_those_who_are_let_in(
     database: Settings, broker: Broker, way: str, tmp_path: Path
@@ -105,27 +66,27 @@ async def test_the_whole_path_runs_for_those_who_are_let_in(
     sent = await feed(settings, plan, tmp_path / "key.jsonl")
     results = [(RESULTS, number) for number in range(settings.partitions)]
     with (
-        role("worker", settings, tmp_path) as (worker, worker_log),
-        role("sink", settings, tmp_path) as (sink, sink_log),
+        role("worker", settings, tmp_path) as worker,
+        role("sink", settings, tmp_path) as sink,
     ):
         async with Log(settings) as log, asyncio.timeout(SECONDS):
             first = await log.ends(results)
             while sum((await log.ends(results)).values()) == sum(first.values()):
-                assert worker.poll() is None, worker_log.read_text()[-4000:]
+                assert worker.process.poll() is None, worker.log.read_text()[-4000:]
                 await asyncio.sleep(0.2)
             while stored(settings) < sum(sent.records.values()):
-                assert sink.poll() is None, sink_log.read_text()[-4000:]
+                assert sink.process.poll() is None, sink.log.read_text()[-4000:]
                 await asyncio.sleep(0.2)
         async with Feed(settings, model := Model(started_at=0.0)) as watching:
             await watching.settled(SECONDS)
         assert {"Kafka", "recon_results"}.isdisjoint(model.away), model.away
-        for process in (worker, sink):
+        for process in (worker.process, sink.process):
             process.send_signal(signal.SIGTERM)
             assert process.wait(SECONDS) == 0
     tailed = command(settings, tmp_path, "mismatches", "tail", "--from", "beginning", "--no-follow")
     assert (tailed.returncode, tailed.stderr) == (0, "")
     assert "OPENED" in tailed.stdout
-    assert PASSWORD not in worker_log.read_text() + sink_log.read_text()
+    assert PASSWORD not in worker.log.read_text() + sink.log.read_text()
 
 
 def stored(settings: Settings) -> int:
@@ -212,11 +173,11 @@ def test_a_worker_that_is_not_let_in_ends_for_its_supervisor_and_says_why(
     settings: Settings, broker: Broker, tmp_path: Path
 ) -> None:
     """Not with 2: a password may be changed at the broker, a certificate renewed, and then the next start succeeds."""
-    with role("worker", broker.settings(settings, kafka_sasl_password="wrong-one"), tmp_path) as (worker, log):
-        assert worker.wait(SECONDS) == 1
-    last = log.read_text().splitlines()[-1]
+    with role("worker", broker.settings(settings, kafka_sasl_password="wrong-one"), tmp_path) as worker:
+        assert worker.process.wait(SECONDS) == 1
+    last = worker.log.read_text().splitlines()[-1]
     assert "check RECON_KAFKA_SASL_USERNAME and RECON_KAFKA_SASL_PASSWORD" in last
-    assert "wrong-one" not in log.read_text()
+    assert "wrong-one" not in worker.log.read_text()
 
 
 def test_a_subscriber_that_is_not_let_in_is_told_in_one_line(
