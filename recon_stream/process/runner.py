@@ -10,10 +10,12 @@ import gc
 import logging
 import os
 import platform
+import shutil
 import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import NoReturn
 
 import mode.loop
@@ -136,6 +138,8 @@ async def _until_the_end(app: ReconApp, stop: asyncio.Event) -> int:
         if starting.done() and not starting.cancelled():
             starting.exception()  # told above, or below as the reason of the crash
     if app.crash_reason is not None:
+        if is_damage(app.crash_reason):
+            set_aside(Path(app.conf.tabledir))
         return _told(app.crash_reason)
     return exits.CLEAN if stop.is_set() else exits.CRASHED
 
@@ -144,6 +148,27 @@ async def _ended(app: ReconApp) -> None:
     # Polled, because a thread of Faust that crashes sets the flag without waking this loop.
     while not app.should_stop:  # noqa: ASYNC110
         await asyncio.sleep(0.2)
+
+
+def is_damage(reason: BaseException) -> bool:
+    """Whether RocksDB found the state on this disk damaged: a checksum does not hold, or a file of its own is gone."""
+    text = str(reason)
+    return "Corruption: " in text or ("IO error: " in text and "No such file or directory" in text)
+
+
+def set_aside(tables: Path) -> None:
+    """Move damaged state out of the way: the next start makes it again from the changelog, which is the authority.
+
+    The files stay for whoever wants to know, until the next damage replaces them.
+    """
+    aside = tables.with_name(f"{tables.name}-damaged")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        tables.rename(aside)
+    except OSError as error:
+        logger.critical("the state in %s is damaged and cannot be moved (%s): delete it", tables, error)
+        return
+    logger.error("the state is damaged: moved to %s, the next start makes it again from the changelog", aside)
 
 
 def _told(reason: BaseException) -> int:
