@@ -28,9 +28,9 @@ from tests.faults.stack import Stack
 
 EVENTS_MIN = 20_000
 """Fewer than this prove nothing."""
-RATE = 300
+RATE = 150
 """Transactions a second, some three events each."""
-SESSION_SECONDS = 3
+SESSION_SECONDS = 6
 RECOVERY_SECONDS = 180.0
 MIX: Mapping[Fault, int] = dict(DEFAULT_MIX) | {Fault.CLEAN: 350, Fault.UNKNOWN_SCHEMA: 0}
 """Every fault of the data but one, and more of each than in a feed that is to look real. Each life of a process waits ten
@@ -47,6 +47,7 @@ class Bench:
         seed: int,
         *,
         workers: int = 1,
+        sinks: int = 1,
         proxied: tuple[str, ...] = (),
         small_tablespace: bool = False,
         settings: Mapping[str, str] | None = None,
@@ -56,7 +57,7 @@ class Bench:
         are further variables for the processes. `small_tablespace`: the database lies on a small disk; see `fill_disk`."""
         assert set(proxied) <= set(PROXIED)
         self.stack, self.seed, self.say = stack, seed, say
-        self._workers, self._proxied, self._more = workers, proxied, settings or {}
+        self._workers, self._sinks, self._proxied, self._more = workers, sinks, proxied, settings or {}
         self._small_tablespace = small_tablespace
         self._cleaning = ExitStack()
         self.fill_disk: Callable[[], AbstractContextManager[None]] = nullcontext
@@ -96,7 +97,7 @@ class Bench:
         environ, port = self._environ(), free_base()
         environ["RECON_OPERATIONS_PORT"] = str(port)
         self.workers = [Role("worker", index, environ, port, self.folder) for index in range(self._workers)]
-        self.sinks = [Role("sink", 0, environ, port + 20, self.folder)]
+        self.sinks = [Role("sink", index, environ, port + 20, self.folder) for index in range(self._sinks)]
         return self
 
     def _environ(self) -> dict[str, str]:

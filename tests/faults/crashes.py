@@ -13,7 +13,7 @@ from tests.faults.scenarios import scenario
 UNITS = 6
 """A life is under way when it has done some units of work."""
 KILLS = 12
-SLOW_RATE = 100
+SLOW_RATE = 75
 """Transactions a second, where a scenario takes a minute or two."""
 
 
@@ -42,7 +42,7 @@ async def killed_at_every_step(bench: Bench) -> None:
 async def killed_while_recovering(bench: Bench) -> None:
     """The state is deleted too, so that there is a long changelog to recover from."""
     bench.sink.start()
-    bench.start_feed()
+    bench.start_feed(SLOW_RATE)
     bench.worker.start(
         Plan("worker.changelog.acknowledged", count=20),
         Plan("worker.outbox.begun"),
@@ -52,7 +52,7 @@ async def killed_while_recovering(bench: Bench) -> None:
         Plan("worker.mismatches.acknowledged", count=3),
     )
     await bench.worker.until_through()
-    await bench.until_fed(15_000)
+    await bench.until_fed(10_000)
     for plan in (Plan("worker.recovering"), Plan("worker.recovering", count=2), Plan("worker.outbox.begun")):
         bench.worker.plans.append(plan)
         bench.worker.before_start = lambda: shutil.rmtree(bench.worker.datadir, ignore_errors=True)

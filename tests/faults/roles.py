@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -29,6 +29,16 @@ RESTARTS_MAX = 60
 CONFIGURATION = 2
 
 
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """In the child: however the harness ends, no process of it stays, frozen ones neither. Linux alone knows this."""
+    if sys.platform == "linux":
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Role:
     """One worker or sink. It is started again whenever it ends by itself; exit code 2 says that this would be in vain."""
 
@@ -40,8 +50,6 @@ class Role:
         """What the next lives do to themselves; afterwards, nothing."""
         self.always = Plan()
         """What every life without a plan of its own has wrong: its clock, its code."""
-        self.file_bytes_max = 0
-        """Bound on every file that a life writes (RLIMIT_FSIZE); 0: none."""
         self.exits: list[int] = []
         """How lives ended that nobody had asked to end."""
         self.struck: list[str] = []
@@ -104,15 +112,10 @@ class Role:
             arguments, environ = ["-m", "recon_stream", self.name], self.environ
         else:
             arguments, environ = ["-m", "tests.faults.child", self.name], self.environ | self._plan.as_variable()
-        limit = self.file_bytes_max
-
-        def bound() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments], env=environ, cwd=HOME, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                preexec_fn=bound if limit else None,
+                preexec_fn=die_with_parent,
             )  # fmt: skip
 
     def _note_strike(self) -> None:
