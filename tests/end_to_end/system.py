@@ -101,6 +101,14 @@ class Role:
         except (urllib.error.URLError, OSError):
             return None
 
+    def answer(self, path: str) -> str:
+        """What the process answers, whatever the status is."""
+        try:
+            with urllib.request.urlopen(self._url + path, timeout=5) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return error.read().decode()
+
     async def until_ready(self) -> None:
         """Wait until /readyz says so."""
         deadline = time.monotonic() + START_SECONDS
@@ -108,11 +116,12 @@ class Role:
             assert time.monotonic() < deadline, f"{self.name} is not ready: {self.log_end()}"
             await asyncio.sleep(0.2)
 
-    async def counted(self, metric: str) -> int:
-        """The sum of a counter over its labels in this life."""
+    async def counted(self, metric: str, **labels: str) -> int:
+        """The sum of a metric in this life over all of its labels but these."""
         text = await asyncio.to_thread(self._get, "/metrics")
         families = text_string_to_metric_families(text or "")
-        return sum(int(s.value) for family in families for s in family.samples if s.name == metric)
+        samples = [sample for family in families for sample in family.samples if sample.name == metric]
+        return sum(int(sample.value) for sample in samples if labels.items() <= sample.labels.items())
 
     async def until_counted(self, metric: str, number: int) -> None:
         """Wait until the counter has come so far in this life."""
@@ -139,6 +148,7 @@ class System:
             # the least that brokers allow: how long the partitions of a killed member stay with it
             "RECON_SESSION_TIMEOUT": "6",
         }
+        self.environ = environ
         logs = self.settings.state_dir
         self.worker = Role("worker", environ, base + OFFSETS["worker"], logs / "worker.log")
         self.sink = Role("sink", environ, base + OFFSETS["sink"], logs / "sink.log")
@@ -158,11 +168,11 @@ class System:
 
 
 @contextmanager
-def own_system() -> Iterator[System]:
+def own_system(rules: Path = RULES) -> Iterator[System]:
     """A clean system; topics have fixed names, so no other test's records may be in them."""
     state_dir = Path(tempfile.mkdtemp(prefix="recon-end-to-end-"))
     state_dir.chmod(0o711)  # PostgreSQL must pass through it, as a user of its own where root runs the tests
-    environ = {"RECON_STATE_DIR": str(state_dir), "RECON_STACK_PORTS": "free", "RECON_RULES_FILE": str(RULES)}
+    environ = {"RECON_STATE_DIR": str(state_dir), "RECON_STACK_PORTS": "free", "RECON_RULES_FILE": str(rules)}
     # it stops the stack when its input ends: at the end of the test, and also when the run is killed
     reaper = subprocess.Popen(
         [sys.executable, str(REAPER), str(state_dir)], stdin=subprocess.PIPE, start_new_session=True

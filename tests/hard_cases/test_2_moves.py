@@ -1,0 +1,103 @@
+"""Watermarks and deadlines outlive the worker that knew them: across a restart and across rebalances."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+import pytest
+
+from tests.end_to_end.system import Role, System, free_base
+from tests.hard_cases.feeding import CORE, GATEWAY, MOBILE, Feeder, now_ms, txn_in
+from tests.hard_cases.listening import Listener
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
+
+HOUR = 3_600_000
+PARTITIONS = range(6)
+
+
+async def assert_watermarks_are_known(feeder: Feeder, said: Listener, partitions: Iterable[int]) -> None:
+    """Where the watermark is lost, a record that is too late would open a case."""
+    now = now_ms()
+    late = [txn_in(partition) for partition in partitions for _ in range(3)]
+    for source, txn_id in enumerate(late):
+        await feeder.send((CORE, GATEWAY, MOBILE)[source % 3], txn_id, now - HOUR - 60_000, now)
+    await said.until("all of them too late", lambda: all(said.reasons(txn_id) == {"TOO_LATE"} for txn_id in late))
+
+
+async def test_watermarks_and_deadlines_outlive_a_restart(system: System, feeder: Feeder, said: Listener) -> None:
+    """What was late before is late afterwards; a leg that came while nobody read is not missing, one that did not is."""
+    seen, came, missing = (txn_in(2) for _ in range(3))
+    await feeder.transaction(seen, now_ms())
+    await said.until_said("MATCHED", seen)
+    assert system.worker.stop() == 0
+    began = now_ms()
+    for txn_id in (came, missing):
+        await feeder.send(CORE, txn_id, began)
+        await feeder.send(GATEWAY, txn_id, began)
+    await asyncio.sleep(2.5)
+    await feeder.send(MOBILE, came, began)
+    system.worker.start()
+    await assert_watermarks_are_known(feeder, said, [2])
+    await said.until_said("MATCHED", came)
+    await said.until_said("BROKEN", missing)
+    assert said.classes(came) == []
+    assert said.classes(missing) == ["MISSING_ENTRY"]
+
+
+@pytest.fixture
+def second(system: System) -> Iterator[Role]:
+    """Another worker, not started yet."""
+    port = free_base()
+    environ = system.environ | {"RECON_OPERATIONS_PORT": str(port - 1), "RECON_PROCESS_INDEX": "1"}
+    role = Role("worker", environ, port, system.settings.state_dir / "worker-1.log")
+    try:
+        yield role
+    finally:
+        role.stop()
+
+
+async def test_deadlines_fire_once_while_partitions_move(
+    system: System, second: Role, feeder: Feeder, said: Listener
+) -> None:
+    """A worker joins and leaves in the midst of a feed whose deadlines pass all the time: each missing leg is reported,
+    once and with its instant, nothing else is, and no watermark is lost on the way."""
+    whole: list[str] = []
+    lacking: dict[str, int] = {}
+    stop = asyncio.Event()
+
+    async def feed() -> None:
+        while not stop.is_set():
+            txn_id, at = txn_in((len(whole) + len(lacking)) % 6), now_ms()
+            absent = len(lacking) % 3 if len(whole) > 2 * len(lacking) else None
+            for source in (CORE, GATEWAY, MOBILE):
+                if source != absent:
+                    await feeder.post(source, txn_id, at)
+            if absent is None:
+                whole.append(txn_id)
+            else:
+                lacking[txn_id] = at
+            await asyncio.sleep(0.02)
+
+    feeding = asyncio.create_task(feed())
+    second.start()
+    await second.until_ready()
+    await second.until_counted("recon_events_total", 50)
+    await assert_watermarks_are_known(feeder, said, PARTITIONS)
+    fired = await second.counted("recon_deadlines_fired_total", kind="MISSING")
+    assert await asyncio.to_thread(second.stop) == 0
+    await asyncio.sleep(2)
+    stop.set()
+    await feeding
+    await said.until_said("MATCHED", *whole)
+    await said.until_said("BROKEN", *lacking)
+    assert fired > 0, "deadlines passed on both workers"
+    assert [txn_id for txn_id in whole if said.classes(txn_id)] == []
+    for txn_id, at in lacking.items():
+        revisions = {body["revision"]: body for body in said.results[txn_id]}
+        assert sorted(revisions) == [1, 2]
+        opening = next(body for _, body in sorted(revisions.items()) if body["breaks"])
+        assert opening["decided_at"] == at + 2000, "by its own instant, whoever noticed it, whenever"
+        assert said.classes(txn_id) == ["MISSING_ENTRY"]
+    await assert_watermarks_are_known(feeder, said, PARTITIONS)
