@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -79,6 +80,7 @@ def engine(store: Store, crashes: list[BaseException]) -> Engine:
     app = SimpleNamespace(
         settings=settings, rebalancing=False, should_stop=False, consumer_generation_id=GENERATION,
         batch_consumer=consumer, tables=SimpleNamespace(actives_ready=True), crash=crash,
+        pause_watchdog=lambda _: nullcontext(),
     )  # fmt: skip
     one = Engine(cast("Any", app), load_rules(settings), cast("Any", None), None, SchemaIds(1, 2, 3))
     one.reader._readers[frame(1)] = reader_for(parsed_schema("transaction_event"))
