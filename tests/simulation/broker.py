@@ -26,6 +26,8 @@ class Entry(NamedTuple):
     at: float
     appended: bool
     """Whether the timestamp is the broker's."""
+    late: bool = False
+    """Whether it landed after its sender had lost the partition: nothing fences that."""
 
 
 class Broker:
@@ -45,11 +47,19 @@ class Broker:
         return self.logs.setdefault(topic, [])
 
     def append(
-        self, topic: str, timestamp: int, key: bytes | None, value: bytes | None, writer: Life | None, *, appended: bool
+        self,
+        topic: str,
+        timestamp: int,
+        key: bytes | None,
+        value: bytes | None,
+        writer: Life | None = None,
+        *,
+        appended: bool = False,
+        late: bool = False,
     ) -> Entry:
         """One record more."""
         log = self.log(topic)
-        entry = Entry(len(log), timestamp, key, value, writer, self.now(), appended)
+        entry = Entry(len(log), timestamp, key, value, writer, self.now(), appended, late)
         log.append(entry)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
@@ -108,6 +118,8 @@ class Sent(NamedTuple):
 
     batch: Batch
     acknowledged: asyncio.Future[SimpleNamespace]
+    generation: int
+    """Of the group, in which its sender believed to be the owner."""
 
 
 class Producer:
@@ -115,8 +127,9 @@ class Producer:
 
     _message_accumulator = SimpleNamespace(_batch_size=1)
 
-    def __init__(self, broker: Broker, life: Life) -> None:
-        self._broker, self._life = broker, life
+    def __init__(self, broker: Broker, group: Group, life: Life) -> None:
+        self._broker, self._group, self._life = broker, group, life
+        self.generation = -1
         self._batch_records_max = broker.dice.choice((1, 2, 5, 1000))
         self._pending: dict[str, deque[Sent]] = {}
         self._senders: dict[str, asyncio.Task[None]] = {}
@@ -127,7 +140,7 @@ class Producer:
 
     async def send_batch(self, batch: Batch, topic: str, partition: int) -> asyncio.Future[SimpleNamespace]:
         """Queue a batch; the future is its acknowledgement."""
-        sent = Sent(batch, asyncio.get_running_loop().create_future())
+        sent = Sent(batch, asyncio.get_running_loop().create_future(), self.generation)
         self._pending.setdefault(topic, deque()).append(sent)
         if topic not in self._senders or self._senders[topic].done():
             self._senders[topic] = asyncio.get_running_loop().create_task(self._send(topic), context=Context())
@@ -145,7 +158,7 @@ class Producer:
                 self._fail(topic, NotLeaderForPartitionError())
                 return
             sent = pending.popleft()
-            last = self._write(topic, sent.batch)
+            last = self._write(topic, sent)
             await asyncio.sleep(broker.way())
             if self._life.is_over:
                 return
@@ -162,11 +175,12 @@ class Producer:
             sent.acknowledged.set_exception(error)
         pending.clear()
 
-    def _write(self, topic: str, batch: Batch) -> int:
-        last = -1
-        for timestamp, key, value in batch.records:
-            last = self._broker.append(topic, timestamp, key, value, self._life, appended=False).offset
-        self._broker.note(f"{self._life.name}: {topic} +{len(batch.records)} up to {last}")
+    def _write(self, topic: str, sent: Sent) -> int:
+        last, broker = -1, self._broker
+        is_late = sent.generation != self._group.generation
+        for timestamp, key, value in sent.batch.records:
+            last = broker.append(topic, timestamp, key, value, self._life, late=is_late).offset
+        broker.note(f"{self._life.name}: {topic} +{len(sent.batch.records)} up to {last}{', late' if is_late else ''}")
         return last
 
     def die(self) -> None:
@@ -174,7 +188,7 @@ class Producer:
         for topic, pending in self._pending.items():
             written = self._broker.dice.randint(0, len(pending))
             for sent in list(pending)[:written]:
-                self._write(topic, sent.batch)
+                self._write(topic, sent)
             pending.clear()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
 from dataclasses import replace
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.driver import Consumer, Limits
 from recon_stream.transport.fetch import EndOffsets, Fetched
 from tables.transactions import CHANGELOG
-from tests.simulation.broker import Broker, Group, Producer
+from tests.simulation.broker import Broker, Entry, Group, Producer
 from tests.simulation.disk import Rdict
 from tests.simulation.loop import LIFE, Life
 from tests.simulation.seams import STORE, T0, store_on
@@ -138,6 +139,10 @@ class App:
         self.batch_consumer: BatchConsumer
         self.batch_producer: Producer
 
+    def pause_watchdog(self, reason: str) -> AbstractContextManager[None]:
+        """Nothing: there is no watchdog, the world notices a process that stands still."""
+        return nullcontext()
+
     async def crash(self, error: BaseException) -> None:
         """End the process."""
         self._process.failed(error)
@@ -173,7 +178,9 @@ class Process:
         book: RulesBook,
         makers: Makers,
         on_end: Callable[[Process], None],
+        on_recovery: Callable[[list[Entry]], None],
     ) -> None:
+        self._on_recovery = on_recovery
         self.name, self.disk, self._broker, self._group, self._on_end = name, disk, broker, group, on_end
         dice = broker.dice
         self.life = Life(name)
@@ -195,7 +202,7 @@ class Process:
         )
         self.thread = Thread(broker, app, limits.batch_records_max)
         self.consumer = app.batch_consumer = BatchConsumer(app, self.thread, limits)
-        app.batch_producer = Producer(broker, self.life)
+        app.batch_producer = Producer(broker, group, self.life)
         duplicate_filter = None if valkey is None else makers.filter(valkey, name.split("#")[0])
         self.engine: Engine = makers.engine(app, book, registry, duplicate_filter, SCHEMA_IDS)
         self._confirmed: dict[TP, int] = {}
@@ -270,7 +277,7 @@ class Process:
                 return
             if self.joined != -1:
                 await self._give_up(0.0)  # it learns only now that it had lost the partition meanwhile
-            self.joined = generation
+            self.joined = app.batch_producer.generation = generation
             app.consumer_generation_id += 1
             self._confirmed.clear()
             await asyncio.sleep(self._broker.way())
@@ -292,6 +299,7 @@ class Process:
         while start < end and self._revoked < generation:
             stop = min(end, start + self._broker.dice.choice((1, 5, 1000)))
             self.store.apply_rows(CHANGELOG_TP, log[start:stop])
+            self._on_recovery(log[start:stop])
             start = stop
             await asyncio.sleep(self._broker.way())
 

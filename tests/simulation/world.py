@@ -44,7 +44,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    "kill", "kill", "kill_soon", "kill_soon", "kill_soon", "move", "same", "lose", "lose", "lose", "broker", "slow", "slow",
+    "kill", "kill", "kill_soon", "kill_soon", "kill_soon", "move", "same", "lose", "lose", "zombie", "broker", "slow", "slow",
     "redis_away", "redis_flaky", "redis_flush",
 )  # fmt: skip
 
@@ -182,7 +182,7 @@ class World:
         for one in self.history:
             await asyncio.sleep(max(0.0, one.at - self.loop.time()))
             timestamp = int((T0 + self.loop.time() - (one.lag or 0.0)) * 1000)
-            entry = self.broker.append(one.topic, timestamp, one.key, one.value, None, appended=one.lag is None)
+            entry = self.broker.append(one.topic, timestamp, one.key, one.value, appended=one.lag is None)
             self.note(f"{one.topic}@{entry.offset} {(one.key or b'-').decode(errors='replace')} at {timestamp % 10**7}")
 
     async def _wait_until_done(self) -> None:
@@ -220,7 +220,7 @@ class World:
         self.outcome.lives += 1
         process = slot.process = Process(
             f"{slot.name}#{slot.lives}", slot.disk, self.broker, self.group, self.valkey, self.registry, self._book,
-            self._makers, lambda process: self._ended(slot, process),
+            self._makers, lambda process: self._ended(slot, process), self.oracle.on_recovery,
         )  # fmt: skip
         self._everyone.append(process)
         process.start()
@@ -276,7 +276,7 @@ class World:
         process.spawn(process.assigned(self.group.generation))
 
     async def _revoke(self, process: Process, generation: int) -> None:
-        task = process.spawn(process.revoked(generation, self.dice.choice((0.0, 0.5, 3.0))))
+        task = process.spawn(process.revoked(generation, self.dice.choice((0.5, 3.0)) if self.group.generation == generation else 0.0))
         while process.is_alive and not task.done():
             await asyncio.sleep(0.02)
 

@@ -1,0 +1,72 @@
+"""Broken copies of the product, each with one rule of delivery taken away. The simulation must catch every one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from recon_stream.pipeline.engine import Engine
+from recon_stream.redis.dedup import DuplicateFilter, Seen
+from tests.simulation.process import Makers
+from tests.simulation.seams import T0
+
+
+class AcknowledgesBeforeTheWrites(Engine):
+    """Every batch is done when it arrives: a crash loses what was under way."""
+
+    def submit(self, event: Any) -> None:
+        """See Engine."""
+        event.value.done = True
+        event.ack()
+        super().submit(event)
+
+
+class PublishesBeforeTheChangelog(Engine):
+    """Results leave first: a crash in between leaves results of facts that nobody has."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._units: dict[int, Any] = {}
+
+    def new_unit(self, *args: Any, **kwargs: Any) -> Any:
+        """See Engine."""
+        unit = super().new_unit(*args, **kwargs)
+        self._units[unit._partition] = unit
+        return unit
+
+    async def publish_changelog(self, partition: int, rows: Any) -> int | None:
+        """See Engine."""
+        unit = self._units[partition]
+        await super().publish_results(partition, unit.results, unit.mismatches, unit.dead_letters)
+        return await super().publish_changelog(partition, rows)
+
+    async def publish_results(self, *_: Any) -> None:
+        """They have left already."""
+
+
+class DropsRereads(DuplicateFilter):
+    """A hit at the same coordinates counts as a copy too: what only a process without the partition has done is not done."""
+
+    async def claim(self, events: Sequence[Seen]) -> list[bytes | None] | None:
+        """See DuplicateFilter."""
+        known = await super().claim(events)
+        return known and [mark and mark[:48] + b"elsewhere" for mark in known]
+
+
+class TrustsTheClock(Engine):
+    """A deadline passes when the clock has passed it, read to the end or not."""
+
+    def clock_passed(self, *_: Any) -> tuple[int, int, int]:
+        """See Engine."""
+        now = int((T0 + asyncio.get_running_loop().time()) * 1000)
+        return now, now, now
+
+
+CONTROLS = {
+    "acknowledges-early": Makers(engine=AcknowledgesBeforeTheWrites),
+    "results-first": Makers(engine=PublishesBeforeTheChangelog),
+    "drops-rereads": Makers(filter=DropsRereads),
+    "trusts-the-clock": Makers(engine=TrustsTheClock),
+}
+"""By name, for the command line and the test."""
