@@ -27,6 +27,7 @@ from recon_stream.storage.pool import connection_string
 from recon_stream.topics import check_topics
 from recon_stream.transport.placement import WHAT_TO_DO, partition_of
 from recon_stream.transport.reach import why_away
+from recon_stream.verify.doctor_advice import database_advice, redis_advice
 from recon_stream.verify.doctor_findings import Report, short
 from recon_stream.verify.watch_sources import GROUPS
 
@@ -172,12 +173,13 @@ async def check_registry(settings: Settings, report: Report) -> None:
 
 async def check_database(settings: Settings, report: Report) -> None:
     """The three URLs, their roles and privileges, the migrations."""
-    owner = settings.database_owner_url or settings.database_url
-    reader = settings.database_reader_url or settings.database_url
+    sink = "DATABASE_URL", settings.database_url
+    owner = ("RECON_DATABASE_OWNER_URL", settings.database_owner_url) if settings.database_owner_url else sink
+    reader = ("RECON_DATABASE_READER_URL", settings.database_reader_url) if settings.database_reader_url else sink
     parts = [Report(report.area) for _ in range(4)]
     try:
         await asyncio.gather(
-            _role(settings, parts[0], "sink role", settings.database_url, _WRITES, None),
+            _role(settings, parts[0], "sink role", sink, _WRITES, None),
             _role(settings, parts[1], "owner role", owner, _OWNS, None),
             _role(settings, parts[2], "reader role", reader, _READS, ("raw_events", "INSERT")),
             _migrations(settings, parts[3], owner),
@@ -191,10 +193,11 @@ async def _role(
     settings: Settings,
     report: Report,
     name: str,
-    url: str,
+    address: tuple[str, str],
     wanted: tuple[tuple[str, str], ...],
     unwanted: tuple[str, str] | None,
 ) -> None:
+    variable, url = address
     try:
         connecting = psycopg.AsyncConnection.connect(
             connection_string(url, settings, "doctor"), autocommit=True, connect_timeout=2
@@ -205,7 +208,7 @@ async def _role(
             missing = [pair for pair in wanted if not (await _may(connection, pair))]
             is_too_much = unwanted is not None and await _may(connection, unwanted)
     except (psycopg.Error, OSError) as error:
-        report.fail(name, short(error), f"start PostgreSQL, or correct the URL of {_place(url)}")
+        report.fail(name, short(error), database_advice(str(error), variable, url))
         return
     seen = f"role {role} on PostgreSQL {str(version).split()[0]}"
     if missing:
@@ -232,11 +235,12 @@ async def _row(connection: psycopg.AsyncConnection[TupleRow], query: LiteralStri
     return row
 
 
-async def _migrations(settings: Settings, report: Report, url: str) -> None:
+async def _migrations(settings: Settings, report: Report, address: tuple[str, str]) -> None:
+    variable, url = address
     try:
         pending = await pending_migrations(connection_string(url, settings, "doctor"))
     except TransientFailure as error:
-        report.fail("migrations", error.detail, f"start PostgreSQL, or correct the URL of {_place(url)}")
+        report.fail("migrations", error.detail, database_advice(error.detail, variable, url))
         return
     except ConfigurationError as error:
         advice = "install the version that migrated this database; a development stack: `recon-stream stack reset`"
@@ -251,18 +255,16 @@ async def _migrations(settings: Settings, report: Report, url: str) -> None:
         report.ok("migrations", "the schema is that of this version")
 
 
-def _place(url: str) -> str:
-    """Host, port and database of a URL, without its password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'local socket'}:{parts.port or 5432}{parts.path}"
-
-
 async def check_redis(settings: Settings, report: Report) -> None:
     """Answer, version, memory, scripts."""
     if not settings.redis_filter:
         report.ok("duplicate filter", "off (RECON_REDIS_FILTER): the state decides alone")
         return
-    redis = connect(settings, connections_max=1)
+    try:
+        redis = connect(settings, connections_max=1)
+    except ConfigurationError as error:
+        report.fail("answer", error.detail, "correct REDIS_URL")
+        return
     try:
         await _ping(redis, report)
         await _memory(redis, report)
@@ -272,7 +274,8 @@ async def check_redis(settings: Settings, report: Report) -> None:
         else:
             report.fail("scripts", f"cmsgpack answers {answer!r}", "use Redis 6 or Valkey 7, or newer")
     except (RedisError, OSError, TimeoutError) as error:
-        raise TransientFailure(f"{urlsplit(settings.redis_url).hostname}: {short(error)}") from error
+        where = urlsplit(settings.redis_url).hostname
+        report.fail("answer", f"{where}: {short(error)}", redis_advice(settings, error))
     finally:
         await redis.aclose()
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 
 class Forwarder:
-    """Passes bytes on in both directions while it is told to."""
+    """Passes bytes on in both directions while it is told to; takes TLS off where it is given a context."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self._target, self._tls = (host, port), tls
         self.port = 0
         self._server: asyncio.Server | None = None
         self._flows = asyncio.Event()
@@ -21,7 +22,7 @@ class Forwarder:
 
     async def listen(self) -> None:
         """Accept connections; after `refuse`, on the port that it had."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:
@@ -65,9 +66,9 @@ class Forwarder:
 
 
 @asynccontextmanager
-async def forwarder(host: str, port: int) -> AsyncIterator[Forwarder]:
+async def forwarder(host: str, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Forwarder]:
     """A forwarder that listens."""
-    one = Forwarder(host, port)
+    one = Forwarder(host, port, tls)
     await one.listen()
     try:
         yield one

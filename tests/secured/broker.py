@@ -9,11 +9,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from aiokafka.conn import create_conn
+from aiokafka.protocol.admin import CreateAclsRequest
 
 from recon_stream.settings import Settings
 from recon_stream.stack import process
@@ -27,9 +30,12 @@ from tests.secured.certificates import Certificates
 
 REAPER = Path(__file__).parents[1] / "stack" / "reaper.py"
 STARTED_WITHIN = 60.0
+LITERAL, ALLOW = 3, 3
 USER, PASSWORD = "recon", "s3cret=for-one-test"
 STRANGER = "stranger"
 """A user who is known and may do nothing."""
+ROLES = ("worker", "sink", "subscriber")
+"""Users who may do what docs/security.md says, once `grant` has given it to them."""
 
 PROPERTIES = f"""\
 process.roles=broker,controller
@@ -102,6 +108,18 @@ def secured_broker(certificates: Certificates) -> Iterator[Broker]:
         reaper.communicate(timeout=60)
 
 
+async def grant(broker: Broker, user: str, rights: Iterable[tuple[int, str, int]]) -> None:
+    """Let a user do (resource type, name, operation), in the numbers of Kafka's protocol."""
+    connection = await create_conn(HOST, broker.ports["internal"])
+    try:
+        for kind, name, operation in rights:
+            asked = CreateAclsRequest(kind, name, LITERAL, f"User:{user}", "*", operation, ALLOW)
+            answer = await connection.send(asked)
+            assert [code for code, *_ in answer.creation_responses] == [0], answer
+    finally:
+        connection.close()
+
+
 def _start(folders: Folders, ports: dict[str, int], certificates: Certificates) -> None:
     folders.make()
     context = Context(folders, State(dict.fromkeys(PORT_SETTINGS, 0), {}), Cache(folders.cache))
@@ -120,7 +138,7 @@ def _start(folders: Folders, ports: dict[str, int], certificates: Certificates) 
     ]  # fmt: skip
     users = [
         word
-        for user in (USER, STRANGER)
+        for user in (USER, STRANGER, *ROLES)
         for word in ("--add-scram", f'SCRAM-SHA-512=[name={user},password="{PASSWORD}"]')
     ]
     arguments = ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(properties), *users]

@@ -1,0 +1,82 @@
+"""The rights that docs/security.md lists are enough for the roles: they are read from there and granted, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from producers.feed import feed
+from producers.plan import Plan
+from producers.rules import rules_in_force
+from recon_stream.domain.event import SOURCE_TOPICS
+from recon_stream.registration import register_schemas
+from recon_stream.settings import Settings
+from recon_stream.topics import create_topics, topic_specs
+from recon_stream.verify.log import Log
+from tests.secured.broker import ROLES, Broker, grant
+from tests.secured.processes import SECONDS, command, role
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "security.md"
+TOPIC, GROUP, CLUSTER = 2, 3, 4
+OPERATIONS = {"READ": 3, "WRITE": 4, "CREATE": 5, "DESCRIBE": 8, "DESCRIBE_CONFIGS": 10, "IDEMPOTENT_WRITE": 12}
+
+
+def rights(user: str, settings: Settings) -> Iterator[tuple[int, str, int]]:
+    """(resource type, name, operation) of that user by the document's table."""
+    for line in DOCUMENT.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) != 3 or cells[0].removeprefix("a ") != user:
+            continue
+        named = [name.replace("recon-", f"{settings.app_id}-") for name in re.findall(r"`([^`]+)`", cells[1])]
+        topics = [name for name in named if f"group `{name.replace(settings.app_id, 'recon')}`" not in cells[1]]
+        topics += SOURCE_TOPICS if "source topics" in cells[1] else []
+        topics += [spec.name for spec in topic_specs(settings)] if "all topics" in cells[1] else []
+        groups = [name for name in named if name not in topics]
+        groups += [f"{settings.app_id}-{user}"] if "its group" in cells[1] else []
+        for operation in cells[2].split(", "):
+            yield from ((TOPIC, name, OPERATIONS[operation]) for name in topics)
+            yield from ((GROUP, name, OPERATIONS[operation]) for name in groups)
+            if cells[1] == "the cluster":
+                yield CLUSTER, "kafka-cluster", OPERATIONS[operation]
+
+
+async def test_each_role_does_its_work_with_the_rights_of_the_document(
+    database: Settings, broker: Broker, tmp_path: Path
+) -> None:
+    """Worker, sink and a subscriber as users of their own: results come, offsets are committed, mismatches are read."""
+    everything = broker.settings(database)
+    await create_topics(everything)
+    await register_schemas(everything)
+    users = {name: broker.settings(database, kafka_sasl_username=name) for name in ROLES}
+    for name, settings in users.items():
+        granted = list(rights(name, settings))
+        assert granted, f"the document says nothing of {name}"
+        await grant(broker, name, granted)
+    timing, tolerances = rules_in_force(everything)
+    now = time.time_ns() // 1_000_000
+    plan = Plan(seed=2, base_ms=now, interval_us=1000, transactions=50, timing=timing, tolerances=tolerances)
+    with (
+        role("worker", users["worker"], tmp_path) as worker,
+        role("sink", users["sink"], tmp_path) as sink,
+    ):
+        await feed(everything, plan)
+        async with Log(everything) as log, asyncio.timeout(SECONDS):
+            sources = [(topic, number) for topic in SOURCE_TOPICS for number in range(everything.partitions)]
+            ends = {place: end for place, end in (await log.ends(sources)).items() if end}
+            for process, group in ((worker, "worker"), (sink, "sink")):
+                while not ends.items() <= (await log.committed(f"{everything.app_id}-{group}")).items():
+                    assert process.process.poll() is None, process.log.read_text()[-3000:]
+                    await asyncio.sleep(0.2)
+        said = worker.log.read_text() + sink.log.read_text()
+    assert "uthorization" not in said, said[-3000:]
+    options = ("--from", "beginning", "--no-follow", "--group", f"{everything.app_id}-subscriber")
+    tailed = command(users["subscriber"], tmp_path, "mismatches", "tail", *options)
+    assert (tailed.returncode, tailed.stderr) == (0, "")
+    assert "OPENED" in tailed.stdout
