@@ -56,7 +56,9 @@ def connection_string(url: str, settings: Settings, name: str) -> str:
     try:
         given = conninfo_to_dict(url)
     except ProgrammingError as error:
-        raise ConfigurationError(f"not a PostgreSQL URL: {str(error).strip()}") from error
+        # what it says may hold a part of the password
+        hint = "special characters of a password in it are percent-encoded"
+        raise ConfigurationError(f"a URL of PostgreSQL (DATABASE_URL, RECON_DATABASE_*_URL) is none; {hint}") from error
     wanted: dict[str, str | int] = {
         "application_name": f"recon-stream {name}",
         "connect_timeout": _CONNECT_TIMEOUT,

@@ -163,6 +163,13 @@ async def test_plaintext_against_tls_is_told_as_such(safe: Settings) -> None:
     assert "rediss://" in finding.advice, finding
 
 
+def test_a_database_url_that_is_none_is_refused_without_its_password() -> None:
+    """libpq quotes what it does not understand, and that may be the password."""
+    with pytest.raises(ConfigurationError, match="percent-encoded") as refused:
+        connection_string("postgresql://recon:s3cret%zz@127.0.0.1/recon", Settings(), "test")
+    assert "s3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["redis://127.0.0.1/0?ssl_ca_certs=x", "redis://127.0.0.1/0?ttl=1", "http://127.0.0.1"])
 def test_a_url_with_options_that_do_not_belong_there_refuses_the_start(url: str) -> None:
     """Instead of a TypeError in the middle of the work."""
