@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -34,8 +35,10 @@ REDIS = tuple(check for check in CHECKS if check.area == "Redis")
 
 @pytest.fixture(scope="module")
 def server(certificates: Certificates) -> Iterator[State]:
-    """A server that refuses connections without TLS."""
+    """A server that refuses connections without TLS, migrated."""
     with secured_database(certificates) as state:
+        url = f"{state.database_url('recon_owner')}?sslmode=verify-full&sslrootcert={certificates.ca}"
+        asyncio.run(migrate(connection_string(url, Settings(), "migrate")))
         yield state
 
 
@@ -53,7 +56,6 @@ def secured(stack: Settings, server: State, certificates: Certificates) -> Setti
 
 async def test_postgresql_is_used_by_verified_tls(secured: Settings) -> None:
     """Migrations, the pools of the sink and doctor: each session is encrypted, and each knows its server."""
-    await migrate(connection_string(secured.database_owner_url, secured, "migrate"))
     async with connection_pool(secured.database_url, secured, "test") as pool, pool.connection() as connection:
         asked = await connection.execute("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
         assert await asked.fetchone() == (True, "TLSv1.3")
