@@ -5,10 +5,10 @@ READY := .venv/ready
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check bench stack-up stack-down clean
+.PHONY: help setup demo test test-faults check bench bench-recovery stack-up stack-down clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Make .venv with the locked packages
 
@@ -36,6 +36,9 @@ check: setup ## Style, types and import layers only
 
 bench: setup ## CPU an event of one worker beside stock Faust (EVENTS=900000 REPEATS=3)
 	$(BIN)/python -m benchmarks.throughput $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS))
+
+bench-recovery: setup ## Seconds until a worker without local state works, up to a million open transactions
+	$(BIN)/python -m benchmarks.recovery $(foreach number,$(TRANSACTIONS),--transactions $(number))
 
 stack-up: setup ## Start Kafka, the schema registry, PostgreSQL and Valkey
 	$(BIN)/recon-stream stack up

@@ -108,7 +108,10 @@ class Recovery(faust_recovery.Recovery):
             return
         seen = -1 if offsets[tp] is None else offsets[tp]
         if records[0].offset <= seen:
-            # only where the broker sent the reader back to the beginning of the partition
+            logger.warning(
+                "%s-%d is read again from offset %d, the state stands at %d: its beginning or end has moved meanwhile",
+                tp.topic, tp.partition, records[0].offset, seen,
+            )  # fmt: skip
             records = [record for record in records if record.offset > seen]
         if records:
             self._store_of(tp).apply_rows(tp, records)
@@ -188,7 +191,10 @@ class Recovery(faust_recovery.Recovery):
         for tp, count in remaining.items():
             RECOVERY_REMAINING.labels(str(tp.partition)).set(max(0, count))
         self._work = Work(sum(remaining.values()), time.monotonic())
-        logger.info("recovering: %s", self.progress())
+        if self.need_recovery():
+            logger.info("recovering: %s", self.progress())
+        else:
+            logger.info("nothing to recover: the state stands at the end of its changelog")
 
     async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109 Faust's signature
         """Stock Faust takes a wait that timed out for a stop of the service, and never recovers nor says a word."""
