@@ -51,9 +51,9 @@ def main() -> int:
                 terminal.end(asyncio.run(run(stack, which, args.seed, terminal.say)))
             except Exception as error:
                 terminal.broke_off(error)
+            if args.report:
+                write_report(terminal.ended[-1], known)
     terminal.table()
-    if args.report:
-        write_report(terminal.ended, known)
     return 0 if terminal.ok else 1
 
 

@@ -8,6 +8,7 @@ from random import Random
 
 from tests.faults.bench import Bench
 from tests.faults.points import SINK_POINTS, WORKER_POINTS, Plan
+from tests.faults.proxy import on_commit
 from tests.faults.scenarios import scenario
 
 UNITS = 6
@@ -15,6 +16,17 @@ UNITS = 6
 KILLS = 12
 SLOW_RATE = 75
 """Transactions a second, where a scenario takes a minute or two."""
+
+BETWEEN_WORKER = (
+    "worker.changelog.sending",
+    "worker.changelog.acknowledged",
+    "worker.results.acknowledged",
+    "worker.mismatches.acknowledged",
+    "worker.published",
+    "worker.state.written",
+    "worker.settled",
+)
+BETWEEN_SINK = ("sink.offsets", "sink.committing", "sink.committed")
 
 
 def tour(points: list[str], seed: int) -> list[Plan]:
@@ -24,7 +36,26 @@ def tour(points: list[str], seed: int) -> list[Plan]:
     return [Plan(point, count=random.randrange(1, UNITS)) for point in order]
 
 
-@scenario("SIGKILL of worker and sink at every step of the write path, one life after the other", quick=True)
+@scenario("SIGKILL of worker and sink where two services must agree, while every ninth COMMIT is cut off", quick=True,
+          proxied=("postgres",), settings={"RECON_SESSION_TIMEOUT": "3"})  # fmt: skip
+async def killed_where_it_matters(bench: Bench) -> None:
+    """The steps between one acknowledgement and the next; whether a cut COMMIT was done, the sink cannot know."""
+    worker, sink = tour([*BETWEEN_WORKER], bench.seed), tour([*BETWEEN_SINK], bench.seed)
+    bench.start_feed()
+    bench.worker.start(*worker)
+    bench.sink.start(*sink)
+    for wish in ("deliver", "drop"):
+        bench.stack.postgres.watch = on_commit(wish, 9)
+        await asyncio.gather(bench.worker.until_struck(len(worker) // 2), bench.sink.until_struck(len(sink) // 2))
+        if wish == "drop":
+            await asyncio.gather(bench.worker.until_through(), bench.sink.until_through())
+    bench.stack.postgres.calm()
+    bench.faults += bench.stack.postgres.strikes
+    await bench.until_recovered()
+    await bench.stop_feed()
+
+
+@scenario("SIGKILL of worker and sink at every step of the write path, one life after the other")
 async def killed_at_every_step(bench: Bench) -> None:
     """Every crash meets what the crash before has left."""
     worker, sink = tour([*WORKER_POINTS], bench.seed), tour([*SINK_POINTS], bench.seed)

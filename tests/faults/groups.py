@@ -35,9 +35,7 @@ async def freeze_and_thaw(bench: Bench, point: str, count: int) -> None:
     await bench.until_recovered("its return")
 
 
-@scenario(
-    "SIGSTOP of one of two workers beyond its session while it writes, then SIGCONT: a zombie", quick=True, workers=2
-)
+@scenario("SIGSTOP of one of two workers beyond its session while it writes, then SIGCONT: a zombie", workers=2)
 async def zombie(bench: Bench) -> None:
     """At the step where most is at stake: it has made sure that the partition is its own, and sends a moment later."""
     await bench.start_all()
@@ -100,4 +98,21 @@ async def members_come_and_go(bench: Bench) -> None:
             else:
                 assert await one.stop() == 0, one.log_end()
     await bench.until_recovered()
+    await bench.stop_feed()
+
+
+@scenario("SIGSTOP of one of two sinks beyond its session: with rows written, before its COMMIT and after it", sinks=2)
+async def zombie_sink(bench: Bench) -> None:
+    """It holds locks that the other needs, until PostgreSQL ends its session; then it comes back."""
+    one = bench.sinks[0]
+    await bench.start_all()
+    bench.start_feed(SLOW_RATE)
+    for point in ("sink.rows", "sink.committing", "sink.committed"):
+        assert await one.stop() == 0, one.log_end()
+        one.start(Plan(point, "freeze", 5))
+        await one.until_frozen()
+        bench.say(f"frozen at {point}")
+        await bench.until_recovered(f"the loss of a member at {point}")
+        one.thaw()
+        await bench.until_recovered("its return")
     await bench.stop_feed()

@@ -20,6 +20,7 @@ HOST = "127.0.0.1"
 CHUNK = 65_536
 RESET = struct.pack("ii", 1, 0)
 CALL_SECONDS = 10.0
+DELIVERY_SECONDS = 0.3
 
 
 class Network:
@@ -164,16 +165,23 @@ class Link:
             writer.write(data)
             await writer.drain()
             if wish == "deliver":
-                await reader_of(self, writer).read(1)  # the service has answered; the client shall not know
+                await asyncio.sleep(DELIVERY_SECONDS)  # the service acts on it; its answer is not passed on
                 self.end()
                 return
 
 
-def reader_of(link: Link, writer: asyncio.StreamWriter) -> asyncio.StreamReader:
-    """A reader that ends a little later: the service has had the time to act on what it was sent."""
-    reader = asyncio.StreamReader()
-    asyncio.get_running_loop().call_later(0.3, reader.feed_eof)
-    return reader
+def on_commit(wish: str, every: int) -> Callable[[bytes], str]:
+    """For `watch` of a proxy in front of PostgreSQL: strike at every so-manieth COMMIT."""
+    seen = 0
+
+    def look(data: bytes) -> str:
+        nonlocal seen
+        if b"COMMIT" not in data:
+            return ""
+        seen += 1
+        return wish if seen % every == 0 else ""
+
+    return look
 
 
 def abort(writer: asyncio.StreamWriter) -> None:

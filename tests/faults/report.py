@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -132,23 +133,26 @@ def machine() -> str:
     )
 
 
-def write_report(ended: Sequence[Ended], known: Mapping[str, Scenario]) -> None:
-    """Take the rows of this run into docs/reliability.json, and write the table of docs/reliability.md from that.
+def write_report(ended: Ended, known: Mapping[str, Scenario]) -> None:
+    """Take the row of a scenario into docs/reliability.json, and write the table of docs/reliability.md from that.
 
-    A scenario that was not run now keeps the row of the run before, with its date; one that broke off loses it.
+    A scenario that is not run now keeps the row of the run before, with its date; one that broke off loses it.
     """
-    rows: dict[str, dict[str, Any]] = json.loads(ROWS.read_text()) if ROWS.exists() else {}
-    for one in ended:
-        rows.pop(one.scenario.name, None)
-        if one.row is not None:
-            when = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(), "said": one.said}
-            rows[one.scenario.name] = {name.name: getattr(one.row, name.name) for name in fields(Row)} | when
-            rows[one.scenario.name].pop("examples")
-    rows = {name: rows[name] for name in known if name in rows}
-    ROWS.write_text(json.dumps(rows, indent=1) + "\n")
-    text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{markdown(rows, known)}\n{END}{rest.split(END)[1]}")
+    with ROWS.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        rows: dict[str, dict[str, Any]] = json.loads(file.read() or "{}")
+        rows.pop(ended.scenario.name, None)
+        if ended.row is not None:
+            when = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(), "said": ended.said}
+            row = {name.name: getattr(ended.row, name.name) for name in fields(Row) if name.name != "examples"}
+            rows[ended.scenario.name] = row | when
+        rows = {name: rows[name] for name in known if name in rows}
+        file.seek(0)
+        file.truncate()
+        file.write(json.dumps(rows, indent=1) + "\n")
+        before, rest = PAGE.read_text().split(BEGIN)
+        PAGE.write_text(f"{before}{BEGIN}\n\n{markdown(rows, known)}\n{END}{rest.split(END)[1]}")
 
 
 def markdown(rows: Mapping[str, Mapping[str, Any]], known: Mapping[str, Scenario]) -> str:

@@ -161,8 +161,12 @@ class Role:
 
     async def until_through(self) -> None:
         """Wait until every plan has struck."""
+        await self.until_struck(len(self.struck) + len(self.plans) + bool(self._plan.point))
+
+    async def until_struck(self, number: int) -> None:
+        """Wait until so many failpoints in all were met."""
         known, since = -1, time.monotonic()
-        while self.plans or self._plan.point:
+        while len(self.struck) < number:
             self.check()
             if len(self.struck) != known:
                 known, since = len(self.struck), time.monotonic()

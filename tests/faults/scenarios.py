@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +13,9 @@ from typing import Any
 from tests.faults.bench import Bench
 from tests.faults.outcome import REST_OF_CONTROLS_SECONDS, REST_SECONDS, Row, outcome
 from tests.faults.stack import Stack
+
+SCENARIO_SECONDS = 1200.0
+"""None takes so long; one that does says where it hangs, and breaks off."""
 
 Act = Callable[[Bench], Awaitable[None]]
 AREAS = ("crashes", "groups", "state", "services", "data", "controls")
@@ -55,6 +60,24 @@ def load() -> dict[str, Scenario]:
 async def run(stack: Stack, which: Scenario, seed: int, say: Callable[[str], None]) -> Row:
     """Run a scenario to its row."""
     began = time.monotonic()
+    watch = asyncio.get_running_loop().call_later(SCENARIO_SECONDS, say_where, say)
+    try:
+        async with asyncio.timeout(SCENARIO_SECONDS + 10):
+            return await act_and_judge(stack, which, seed, say, began)
+    finally:
+        watch.cancel()
+
+
+def say_where(say: Callable[[str], None]) -> None:
+    """Where everything hangs."""
+    for task in asyncio.all_tasks():
+        text = io.StringIO()
+        task.print_stack(file=text)
+        say(text.getvalue())
+
+
+async def act_and_judge(stack: Stack, which: Scenario, seed: int, say: Callable[[str], None], began: float) -> Row:
+    """The scenario without a bound."""
     async with Bench(stack, seed, say=say, **which.options) as bench:
         await which.act(bench)
         rest = REST_OF_CONTROLS_SECONDS if which.must_fail else REST_SECONDS

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from random import Random
 
 from tests.faults.bench import Bench
 from tests.faults.crashes import SLOW_RATE
+from tests.faults.proxy import on_commit
 from tests.faults.scenarios import scenario
 
 AWAY_SECONDS = 60.0
@@ -32,7 +32,7 @@ async def broker_stopped(bench: Bench) -> None:
     await bench.stop_feed()
 
 
-@scenario("SIGKILL of the broker in the middle of the feed, twice", quick=True, proxied=("kafka",))
+@scenario("SIGKILL of the broker in the middle of the feed, twice", proxied=("kafka",))
 async def broker_killed(bench: Bench) -> None:
     """It starts again at once and repairs its logs; the feeds, too, send again what was not acknowledged."""
     await bench.start_all()
@@ -119,27 +119,14 @@ async def postgres_stopped(bench: Bench) -> None:
     assert bench.sink.exits == [], "the sink waits in place"
 
 
-def on_commit(bench: Bench, wish: str, every: int) -> Callable[[bytes], str]:
-    """Watch what the sink sends to PostgreSQL, and strike at every so-manieth COMMIT."""
-    seen = 0
-
-    def look(data: bytes) -> str:
-        nonlocal seen
-        if b"COMMIT" not in data:
-            return ""
-        seen += 1
-        return wish if seen % every == 0 else ""
-
-    return look
-
-
-@scenario("connections to PostgreSQL are cut in the middle of a COMMIT, before or after it was done", quick=True,
-          proxied=("postgres",))  # fmt: skip
+@scenario(
+    "connections to PostgreSQL are cut in the middle of a COMMIT, before or after it was done", proxied=("postgres",)
+)
 async def postgres_cut_in_commit(bench: Bench) -> None:
     """Whether it was done is unknown to the sink: it repeats, and nothing is doubled."""
     await bench.start_all()
     for wish, events in (("deliver", 7_000), ("drop", 14_000)):
-        bench.stack.postgres.watch = on_commit(bench, wish, 9)
+        bench.stack.postgres.watch = on_commit(wish, 9)
         if not bench.fed:
             bench.start_feed()
         await bench.until_fed(events)
@@ -156,7 +143,7 @@ async def postgres_killed_in_commit(bench: Bench) -> None:
     bench.start_feed()
     for number in (1, 2, 3):
         await bench.until_fed(4_000 * number)
-        bench.stack.postgres.watch = on_commit(bench, "deliver", 1)
+        bench.stack.postgres.watch = on_commit("deliver", 1)
         strikes = bench.stack.postgres.strikes
         while bench.stack.postgres.strikes == strikes:  # noqa: ASYNC110 counted in another thread
             await asyncio.sleep(0.001)
@@ -295,8 +282,7 @@ async def registry_down_at_start(bench: Bench) -> None:
     await bench.stop_feed()
 
 
-@scenario("the registry answers 500, 429, HTML, hangs, is cut off, and restarts meet it so", quick=True,
-          proxied=("registry",))  # fmt: skip
+@scenario("the registry answers 500, 429, HTML, hangs, is cut off, and restarts meet it so", proxied=("registry",))
 async def registry_failing(bench: Bench) -> None:
     """Each time worker and sink are killed, so that nothing is known from before; no record becomes a dead letter for it."""
     await bench.start_all()

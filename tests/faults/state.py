@@ -26,7 +26,7 @@ async def state_deleted(bench: Bench) -> None:
     await bench.stop_feed()
 
 
-@scenario("bits of the worker's state are flipped, in tables, log and manifest", quick=True)
+@scenario("bits of the worker's state are flipped, in tables, log and manifest")
 async def state_damaged(bench: Bench) -> None:
     """Damage is noticed, the state is thrown away and made again from the changelog."""
     random = Random(bench.seed)
