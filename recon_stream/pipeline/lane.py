@@ -19,18 +19,16 @@ from typing import NamedTuple, Protocol
 
 from faust.types import EventT
 
-from recon_stream.avro import FRAME_BYTES
-from recon_stream.domain.deadlines import NEVER, event_time
+from recon_stream.domain.deadlines import NEVER
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.domain.facts import Deadline, Received
+from recon_stream.domain.facts import Deadline
 from recon_stream.domain.rules import Rules
-from recon_stream.domain.validation import Reason
 from recon_stream.metrics.catalogue import BATCH_RECORDS, STAGE_SECONDS
 from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
-from recon_stream.pipeline.reading import VALUE_BYTES_MAX, EventReader, Unreadable
-from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of
-from recon_stream.redis.dedup import DuplicateFilter, Seen, mark
-from recon_stream.transport.batch import RawRecord, RecordBatch
+from recon_stream.pipeline.reading import EventReader
+from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of, seen_of
+from recon_stream.redis.dedup import DuplicateFilter, Seen
+from recon_stream.transport.batch import RecordBatch
 from tables.rows import CASE, Meta
 from tables.transactions import GATES, Partition, Revoked
 
@@ -40,10 +38,6 @@ TICK_SECONDS = 0.2
 DEADLINES_PER_UNIT_MAX = 1000
 RECORDS_A_TURN = 256
 """Some 10 ms of work: then other lanes, acknowledgements and timers get their turn."""
-DEAD_LETTER_BYTES_MAX = 400_000
-"""Of key and value that are quoted in a dead letter; the archive has all of them."""
-
-_NAMES = tuple(topic.removesuffix("_txns") for topic in SOURCE_TOPICS)
 _SOURCE_OF = {topic: source for source, topic in enumerate(SOURCE_TOPICS)}
 
 Keyed = list[tuple[bytes, bytes]]
@@ -187,59 +181,18 @@ class Lane:
         self._around.count(unit, counts)
 
     async def _read(self, unit: Unit, work: list[Queued], counts: list[int]) -> list[Arrived]:
-        reader, rules = self._around.reader, self._around.rules
-        await reader.prepare(record.value for _, batch in work for record in batch.records)
+        await self._around.reader.prepare(record.value for _, batch in work for record in batch.records)
         arrived: list[Arrived] = []
         for _, batch in work:
-            topic = batch.tp.topic
-            source = _SOURCE_OF[topic]
+            source = _SOURCE_OF[batch.tp.topic]
             counts[source] += len(batch.records)
-            for record in batch.records:
-                raw_key, value = record.key, record.value
-                try:
-                    said, payload = reader.read(value)
-                except Unreadable as error:
-                    unit.bury(self._letter(topic, record, error.reason, error.detail))
-                    continue
-                try:
-                    txn_id = (raw_key or b"").decode()
-                except UnicodeDecodeError:
-                    txn_id = ""
-                if not txn_id or raw_key is None or value is None or len(raw_key) > VALUE_BYTES_MAX:
-                    unit.advance(source, event_time(said.occurred_at, record.timestamp))
-                    unit.bury(
-                        self._letter(topic, record, Reason.BAD_KEY, "the key is null, empty, too long or not UTF-8")
-                    )
-                    continue
-                schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
-                fact = Received(source, record.offset, record.timestamp, rules, schema_id, said)
-                arrived.append(Arrived(fact, txn_id, raw_key, value, payload))
+            arrived += unit.read(self._around.reader.read, source, batch.records)
         return arrived
-
-    def _letter(self, topic: str, record: RawRecord, reason: Reason, detail: str) -> DeadLetter:
-        key, value = record.key, record.value
-        if len(key or b"") + len(value or b"") > DEAD_LETTER_BYTES_MAX:
-            half = DEAD_LETTER_BYTES_MAX // 2
-            key, value = key and key[:half], value and value[:half]
-            detail = f"{detail} (key and value are cut to {half} bytes here)"
-        framed = value is not None and len(value) >= FRAME_BYTES and value[0] == 0
-        return DeadLetter(
-            topic, self._number, record.offset, record.timestamp, key, value, reason, detail,
-            int.from_bytes(value[1:FRAME_BYTES], "big", signed=True) if framed and value is not None else None,
-            int(time.time() * 1000),
-        )  # fmt: skip
 
     async def _ask_filter(self, arrived: list[Arrived]) -> tuple[list[Seen], list[bytes | None] | None]:
         if self._around.filter is None or not arrived:
             return [], None
-        epoch, number = self._meta.epoch.hex(), self._number
-        seen = []
-        for record in arrived:
-            fact = record.fact
-            event, topic = fact.event, SOURCE_TOPICS[fact.source]
-            coordinates = f"{topic}:{number}:{fact.offset}"
-            revision = f"{event.event_id}:{event.revision}"
-            seen.append(Seen(record.txn_id, _NAMES[fact.source], revision, mark(epoch, record.payload, coordinates)))
+        seen = seen_of(arrived, self._meta.epoch.hex(), self._number)
         return seen, await self._around.filter.claim(seen)
 
     def _load(self, unit: Unit, keys: set[bytes]) -> None:

@@ -6,16 +6,20 @@ The lane loads rows and asks Redis; this decides. What it holds afterwards is ev
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
+from recon_stream.avro import FRAME_BYTES
 from recon_stream.domain.case import Case, Result
+from recon_stream.domain.deadlines import event_time
 from recon_stream.domain.event import SOURCE_TOPICS, Event
 from recon_stream.domain.facts import Deadline, DeadlineKind, Fact, Received
 from recon_stream.domain.matching import Outcome, decide, every_result, let_pass, reject
 from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason, invalid
 from recon_stream.pipeline.encoding import DeadLetter, Evidence, ResultEncoder
-from recon_stream.redis.dedup import Seen, is_copy
+from recon_stream.pipeline.reading import VALUE_BYTES_MAX, Read, Unreadable
+from recon_stream.redis.dedup import Seen, is_copy, mark
+from recon_stream.transport.batch import RawRecord
 from tables.rows import (
     CASE,
     META,
@@ -28,6 +32,11 @@ from tables.rows import (
     encode_outbox,
     facts_start,
 )
+
+_NAMES = tuple([topic.removesuffix("_txns") for topic in SOURCE_TOPICS])
+
+DEAD_LETTER_BYTES_MAX = 400_000
+"""Of key and value that are quoted in a dead letter; the archive has all of them."""
 
 CASE_BYTES_MAX = 100_000
 """Of the facts of a case, some hundreds of events: a record that is read again folds its case anew, so that the cost of
@@ -48,6 +57,18 @@ class Arrived:
         self.value = value
         self.payload = payload
         """The event as our own schema writes it."""
+
+
+def seen_of(arrived: Sequence[Arrived], epoch: str, partition: int) -> list[Seen]:
+    """The records as the duplicate filter knows them; `epoch` of the state in hex."""
+    seen = []
+    for record in arrived:
+        fact = record.fact
+        event, source = fact.event, fact.source
+        coordinates = f"{SOURCE_TOPICS[source]}:{partition}:{fact.offset}"
+        revision = f"{event.event_id}:{event.revision}"
+        seen.append(Seen(record.txn_id, _NAMES[source], revision, mark(epoch, record.payload, coordinates)))
+    return seen
 
 
 class Held:
@@ -101,6 +122,28 @@ class Unit:
     def load(self, key: bytes, row: bytes | None) -> None:
         """Hold the case of a row."""
         self._held[key] = Held(key[1:].decode(), row, self._book)
+
+    def read(self, read: Callable[[bytes | None], Read], source: int, records: Iterable[RawRecord]) -> list[Arrived]:
+        """The records of a batch that belong to a case; the others become dead letters."""
+        rules, arrived = self._rules, []
+        for record in records:
+            raw_key, value = record.key, record.value
+            try:
+                event, payload = read(value)
+            except Unreadable as error:
+                self.bury(self._letter(source, record, error.reason, error.detail))
+                continue
+            offset, timestamp = record.offset, record.timestamp
+            txn_id = _txn_id(raw_key)
+            if raw_key is None or value is None or not txn_id:
+                self.advance(source, event_time(event.occurred_at, timestamp))
+                detail = "the key is null, empty, too long or not UTF-8"
+                self.bury(self._letter(source, record, Reason.BAD_KEY, detail))
+                continue
+            schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
+            fact = Received(source, offset, timestamp, rules, schema_id, event)
+            arrived.append(Arrived(fact, txn_id, raw_key, value, payload))
+        return arrived
 
     def take(self, record: Arrived, seen: Seen | None = None, known: bytes | None = None) -> None:
         """Apply one record; `known` is what the duplicate filter remembers of it."""
@@ -234,6 +277,19 @@ class Unit:
             for break_class in result.resolved:
                 self.counts["resolved", break_class] += 1
 
+    def _letter(self, source: int, record: RawRecord, reason: Reason, detail: str) -> DeadLetter:
+        key, value = record.key, record.value
+        if len(key or b"") + len(value or b"") > DEAD_LETTER_BYTES_MAX:
+            half = DEAD_LETTER_BYTES_MAX // 2
+            key, value = key and key[:half], value and value[:half]
+            detail = f"{detail} (key and value are cut to {half} bytes here)"
+        framed = value is not None and len(value) >= FRAME_BYTES and value[0] == 0
+        return DeadLetter(
+            SOURCE_TOPICS[source], self._partition, record.offset, record.timestamp, key, value, reason, detail,
+            int.from_bytes(value[1:FRAME_BYTES], "big", signed=True) if framed and value is not None else None,
+            self._failed_at,
+        )  # fmt: skip
+
     def _bury(self, record: Arrived, reason: Reason, detail: str) -> None:
         self.bury(
             DeadLetter(
@@ -256,3 +312,13 @@ def _is_in_force(case: Case, source: int, event: Event, offset: int, outcome: Ou
 def keys_of(deadlines: Iterable[tuple[Deadline, bytes]]) -> set[bytes]:
     """The cases of these deadlines."""
     return {key for _, key in deadlines}
+
+
+def _txn_id(raw_key: bytes | None) -> str:
+    """What a key says; empty where it says nothing that could be one."""
+    if raw_key is None or len(raw_key) > VALUE_BYTES_MAX:
+        return ""
+    try:
+        return raw_key.decode()
+    except UnicodeDecodeError:
+        return ""

@@ -7,6 +7,7 @@ What is read of changelogs goes straight to recon_stream.transport.recovery, not
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -24,6 +25,7 @@ from recon_stream.settings import Settings
 from recon_stream.transport.batch import RecordBatch
 from recon_stream.transport.fetch import ConsumerThread, EndOffsets, Fetched
 from recon_stream.transport.recovery import Recovery, TableManager
+from recon_stream.transport.siblings import Siblings
 
 IDLE_SECONDS = 0.02
 POLL_SECONDS = 0.2
@@ -55,12 +57,14 @@ class Consumer(faust_driver.Consumer):
         self._held: set[TP] = set()
         self._seek_is_over = False
         self._room = asyncio.Event()
+        self._siblings = Siblings(self.highwater)
         self._reset_flight()
 
     def _reset_flight(self) -> None:
         self._flight: defaultdict[TP, deque[RecordBatch]] = defaultdict(deque)
         self._flight_of: defaultdict[TP, int] = defaultdict(int)
         self._flight_records = 0
+        self._siblings.reset()
         self._applied: dict[TP, int] = {}
         self._read_to: dict[TP, int] = {}
         self._confirmed: dict[TP, int] = {}
@@ -141,7 +145,10 @@ class Consumer(faust_driver.Consumer):
             return frozenset()
         active = self._get_active_partitions()
         share = max(self.limits.batch_records_max, self.limits.in_flight_records_max // max(1, len(active)))
-        wanted = frozenset(tp for tp in active if self._flight_of[tp] < share)
+        now = time.monotonic()
+        wanted = frozenset(
+            tp for tp in active if self._flight_of[tp] < share and not self._siblings.is_ahead(tp, active, now)
+        )
         if not wanted:
             # Stock Faust sleeps a whole second here, and an empty set would mean "all" to aiokafka.
             await (self._wait_for_room() if active else asyncio.sleep(IDLE_SECONDS))
@@ -158,6 +165,7 @@ class Consumer(faust_driver.Consumer):
         tp, last = batch.tp, batch.records[-1]
         self._flight[tp].append(batch)
         self._flight_of[tp] += len(batch.records)
+        self._siblings.note(tp, last.timestamp, batch.next_offset, time.monotonic())
         self._flight_records += len(batch.records)
         return ConsumerMessage(
             tp.topic,
