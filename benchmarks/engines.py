@@ -1,9 +1,10 @@
-"""The two engines: a worker of recon-stream, and stock Faust."""
+"""The engines: a worker of recon-stream, natively built and as plain Python, and stock Faust."""
 
 from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import orjson
 
 from benchmarks.backlog import Backlog
 from benchmarks.kafka import Broker
-from benchmarks.measuring import QUIET_SECONDS, Engine
+from benchmarks.measuring import QUIET_SECONDS, REPOSITORY, Engine, RunFailed
 from benchmarks.oracle import product_claim, product_said, stock_claim, stock_said
 from benchmarks.stock_faust import Config
 from recon_stream.redis.client import connect
@@ -26,10 +27,10 @@ SCRAPE_TIMEOUT = aiohttp.ClientTimeout(total=60)
 _SAMPLE = re.compile(r"^(\w+?)(?:_total)?(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 
 
-class Product(Engine):
-    """One worker with a fresh state, a fresh group and an empty duplicate filter."""
+class PlainProduct(Engine):
+    """One worker with a fresh state, a fresh group and an empty duplicate filter, run from its source."""
 
-    name = "recon-stream"
+    name = "recon-stream, plain"
     results_topic = RESULTS
     said_in = staticmethod(product_said)
     claim_of = staticmethod(product_claim)
@@ -51,7 +52,10 @@ class Product(Engine):
             "RECON_APP_ID": self.own.app_id,
             "RECON_OPERATIONS_PORT": str(self.port),
         }
-        return [sys.executable, "-m", "recon_stream", "worker"], environ
+        return [sys.executable, "-m", "recon_stream", "worker"], environ | self._build()
+
+    def _build(self) -> dict[str, str]:
+        return {}
 
     async def done(self, backlog: Backlog) -> float:
         try:
@@ -81,6 +85,29 @@ class Product(Engine):
     async def clean(self) -> None:
         await self.broker.delete([changelog_topic(self.own)])
         shutil.rmtree(self.folder)
+
+
+class Product(PlainProduct):
+    """The same worker from the native build, which `build_product` makes once for all runs."""
+
+    name = "recon-stream"
+
+    def _build(self) -> dict[str, str]:
+        # without the safe path, `-m` would look into the repository first
+        return {"PYTHONPATH": str(native_folder(self.folder.parent)), "PYTHONSAFEPATH": "1"}
+
+
+def build_product(folder: Path) -> None:
+    """Make the native build of the product; raises RunFailed with what the build said."""
+    command = [sys.executable, str(REPOSITORY / "deploy" / "native.py"), str(native_folder(folder))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RunFailed(done.stderr)
+
+
+def native_folder(folder: Path) -> Path:
+    """Where the native build of a measurement lies."""
+    return folder / "native"
 
 
 class StockFaust(Engine):

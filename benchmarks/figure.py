@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 WIDTH, BAR, GAP, LEFT, RIGHT, TOP = 760, 24, 12, 210, 90, 48
-COLOURS = {"recon-stream": "#1f6f5c", "stock Faust": "#9a9a9a"}
+COLOURS = {"recon-stream": "#1f6f5c", "recon-stream, plain": "#7fb0a3", "stock Faust": "#9a9a9a"}
 
 
 def draw(cpu_us: Mapping[tuple[str, int], float], limit_us: float) -> str:

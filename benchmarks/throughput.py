@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.backlog import EVENTS_PER_TRANSACTION, MIX, Backlog
-from benchmarks.engines import Product, StockFaust
+from benchmarks.engines import PlainProduct, Product, StockFaust, build_product
 from benchmarks.kafka import Broker
 from benchmarks.machine import description
 from benchmarks.measuring import Engine, Run, RunFailed, measure, measure_start
@@ -27,7 +27,7 @@ from recon_stream.settings import Settings, load_settings
 from recon_stream.stack import local
 from recon_stream.topics import create_topics
 
-ENGINES: tuple[type[Engine], ...] = (StockFaust, Product)
+ENGINES: tuple[type[Engine], ...] = (StockFaust, Product, PlainProduct)
 SIZES = (90_000, 300_000)
 """Backlogs on the way to the full one, in events: how the cost grows."""
 RESULTS_FOLDER = Path(__file__).parent / "results"
@@ -44,7 +44,8 @@ console = Console()
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
 @click.option("--publish", "publishing", is_flag=True, help="Put the figures into docs/performance.md.")
 def main(events: int, stock_events: int, repeats: int, seed: int, publishing: bool) -> None:
-    """Measure one worker of recon-stream on a backlog of EVENTS, and stock Faust on the first STOCK_EVENTS of it.
+    """Measure one worker of recon-stream on a backlog of EVENTS; on the first STOCK_EVENTS of it also stock Faust, and
+    recon-stream without its native build.
 
     Starts the local services on free ports in a folder of its own and stops them at the end. Runs of the two engines
     alternate; the table shows medians. Exit code 1 where an oracle finds anything wrong or the bar is missed.
@@ -67,6 +68,8 @@ async def measure_all(
     settings: Settings, folder: Path, events: int, stock_events: int, repeats: int, seed: int
 ) -> list[Run]:
     """Load the backlog step by step; at every step run what is to be run on it."""
+    console.print("Building the product natively")
+    build_product(folder)
     console.print("Starting Kafka, the schema registry, PostgreSQL and Valkey")
     await local.up(settings)
     settings = load_settings({"RECON_STATE_DIR": str(settings.state_dir)})
@@ -97,6 +100,7 @@ def plan(size: int, stock_events: int, repeats: int) -> Iterator[type[Engine]]:
     for _ in range(repeats):
         if size <= stock_events:
             yield StockFaust
+            yield PlainProduct
         yield Product
 
 

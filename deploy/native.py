@@ -68,7 +68,7 @@ def compiler() -> dict[str, str]:
     if shutil.which("cc") or os.environ.get("CC"):
         return {}
     try:
-        import ziglang  # noqa: F401, PLC0415
+        import ziglang  # noqa: F401
     except ImportError:
         raise SystemExit("There is no C compiler: install one, or `pip install ziglang`.") from None
     command = f"{sys.executable} -m ziglang cc"

@@ -25,7 +25,13 @@ def run(native: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Python with the native build, outside of the repository: its sources are not to be found first."""
     environ = os.environ | {"PYTHONPATH": f"{native}:{REPOSITORY}", "PYTHONSAFEPATH": "1"}
     return subprocess.run(
-        [sys.executable, *arguments], cwd=REPOSITORY, env=environ, capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, *arguments],
+        cwd=REPOSITORY,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
 
 
