@@ -34,6 +34,9 @@ check: setup ## Style, types and import layers only
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+native: setup ## Compile the data path into build/native (docs/operations.md)
+	$(BIN)/python deploy/native.py build/native
+
 bench: setup ## CPU an event of one worker beside stock Faust (EVENTS=900000 REPEATS=3)
 	$(BIN)/python -m benchmarks.throughput $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS))
 
