@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+
 from tests.simulation.commands import main
 
 sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 
 Change = tuple[bytes, bytes | None]
 
@@ -36,7 +37,7 @@ class Rdict:
         self._keys: list[bytes] | None = None
         self._log: list[list[Change]] = []
 
-    def get(self, key: bytes | Sequence[bytes]) -> bytes | None | list[bytes | None]:
+    def get(self, key: bytes | Sequence[bytes]) -> bytes | list[bytes | None] | None:
         """A row, or the rows of a list of keys; None where there is none."""
         if isinstance(key, list):
             return [self._rows.get(one) for one in key]
@@ -85,3 +86,7 @@ class Rdict:
         for changes in self._log:
             self._apply(changes)
         self._keys = None
+
+
+ROCKSDICT = SimpleNamespace(WriteBatch=WriteBatch, Rdict=Rdict)
+"""In place of the module."""

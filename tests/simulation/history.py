@@ -64,9 +64,7 @@ def _poison(dice: Random) -> list[Append]:
         (b"\xff\xfe", good),
         (b"NOT-IT", good),
     ]
-    return [
-        Append(dice.uniform(0.2, SPAN), "mobile_txns", *one, None) for one in dice.sample(bad, dice.randint(1, 3))
-    ]
+    return [Append(dice.uniform(0.2, SPAN), "mobile_txns", *one, None) for one in dice.sample(bad, dice.randint(1, 3))]
 
 
 def _filler(dice: Random) -> list[Append]:

@@ -50,10 +50,12 @@ class Oracle:
         self._folded_to = 0
         self._buried: set[tuple[str, int]] = set()
         self._buried_to = 0
-        self._overwritten: set[bytes] = set()
-        """Keys of the changelog whose last row is of a process that had lost the partition."""
+        self._overwritten: dict[bytes, bytes | None] = {}
+        """The rows of processes that had lost the partition, where theirs is the last one of the key."""
         self._rolled_back: set[bytes] = set()
         """Keys of which a recovery took such a row."""
+        self._applied: dict[int, set[int]] = {}
+        """By disk, the offsets of the changelog that recoveries have applied to it."""
         self.violations: list[str] = []
 
     def violation(self, kind: str, text: str) -> None:
@@ -66,19 +68,26 @@ class Oracle:
         for entry in log[self._folded_to :]:
             assert entry.key is not None
             if entry.late:
-                self._overwritten.add(entry.key)
+                self._overwritten[entry.key] = entry.value
             else:
-                self._overwritten.discard(entry.key)
+                self._overwritten.pop(entry.key, None)
                 self._folded[entry.key] = entry.value
         self._folded_to = len(log)
         return self._folded
 
-    def on_recovery(self, applied: list[Entry]) -> None:
-        """Rows of a process that had lost the partition come back: what they roll back is lost.
+    def on_recovery(self, disk: Rdict, slot: str, start: int, applied: list[Entry]) -> None:
+        """What a process without the partition has written comes back, or hides what the owner wrote.
 
-        This is what the design admits, because nothing fences such a process. The damage must stay within the cases
-        that its unit of work was about, and come by recoveries only.
+        This is what the design admits, because nothing fences such a process. First, its rows are read like any others
+        and roll cases back. Second, its own state stands at the offset of its own last row, and so it never reads the
+        rows that the owner wrote before that one. Neither may happen to a case without such a row or such an owner.
         """
+        known = self._applied.setdefault(id(disk), set())
+        log = self._broker.log(CHANGELOG)
+        for entry in log[:start]:
+            if entry.offset not in known and (entry.writer is None or not entry.writer.name.startswith(slot)):
+                self._rolled_back.add(entry.key or b"")
+        known.update(entry.offset for entry in applied)
         late = {entry.key: entry.late for entry in applied}
         self._rolled_back |= {key for key, is_late in late.items() if is_late and key is not None}
 
@@ -114,9 +123,11 @@ class Oracle:
         key = CASE + txn_id.encode()
         if key in self._rolled_back:
             return True
-        if key not in folded:
-            return False
-        row = folded[key]
+        return any(
+            self._tells(topic, entry, txn_id, event, rows[key]) for rows in (folded, self._overwritten) if key in rows
+        )
+
+    def _tells(self, topic: str, entry: Entry, txn_id: str, event: Event, row: bytes | None) -> bool:
         if row is None:
             return True  # the case was closed and has expired
         source = SOURCE_TOPICS.index(topic)
@@ -179,7 +190,5 @@ class Oracle:
 
 def _supersedes(fact: Received | Conflicting | Rejected, event: Event) -> bool:
     return (
-        isinstance(fact, Received)
-        and fact.event.event_id == event.event_id
-        and fact.event.revision >= event.revision
+        isinstance(fact, Received) and fact.event.event_id == event.event_id and fact.event.revision >= event.revision
     )

@@ -178,7 +178,7 @@ class Process:
         book: RulesBook,
         makers: Makers,
         on_end: Callable[[Process], None],
-        on_recovery: Callable[[list[Entry]], None],
+        on_recovery: Callable[[Process, int, list[Entry]], None],
     ) -> None:
         self._on_recovery = on_recovery
         self.name, self.disk, self._broker, self._group, self._on_end = name, disk, broker, group, on_end
@@ -296,10 +296,11 @@ class Process:
         log, start = self._broker.log(CHANGELOG), 0 if persisted is None else persisted + 1
         end = len(log)
         self._broker.note(f"{self.name}: recovers {start}..{end - 1}")
+        self._on_recovery(self, start, [])
         while start < end and self._revoked < generation:
             stop = min(end, start + self._broker.dice.choice((1, 5, 1000)))
             self.store.apply_rows(CHANGELOG_TP, log[start:stop])
-            self._on_recovery(log[start:stop])
+            self._on_recovery(self, start, log[start:stop])
             start = stop
             await asyncio.sleep(self._broker.way())
 
@@ -316,7 +317,7 @@ class Process:
         consumer.can_resume_flow.clear()
         loop = asyncio.get_running_loop()
         until = loop.time() + patience
-        while consumer.unacked and loop.time() < until:
+        while consumer.unacked and loop.time() < until:  # noqa: ASYNC110 virtual time costs nothing
             await asyncio.sleep(0.01)
         await self.commit()
         self.joined = -1

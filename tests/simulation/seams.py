@@ -28,7 +28,6 @@ STORE: ContextVar[Store] = ContextVar("store")
 """The RocksDB store of the running process."""
 
 _PACKAGES = ("recon_stream.pipeline", "recon_stream.redis", "recon_stream.transport", "tables")
-_FAKE_ROCKSDICT = SimpleNamespace(WriteBatch=disk.WriteBatch, Rdict=disk.Rdict)
 WAITS = {"UNKNOWN_PAUSE_SECONDS": 0.1, "AWAY_SECONDS": 0.3, "TICK_SECONDS": 0.5, "POLL_SECONDS": 1.0}
 """Waiting times of the product that are other ones here, because virtual time costs real time too."""
 
@@ -68,7 +67,7 @@ def simulated(now: Callable[[], float], random_bytes: Callable[[int], bytes]) ->
         perf_counter=time.perf_counter,  # only ever told to metrics
     )
     dice = SimpleNamespace(urandom=random_bytes)
-    fakes: dict[int, object] = {id(time): clock, id(os): dice, id(rocksdict): _FAKE_ROCKSDICT}
+    fakes: dict[int, object] = {id(time): clock, id(os): dice, id(rocksdict): disk.ROCKSDICT}
     undo: list[tuple[Any, str, object]] = []
 
     def put(module: Any, name: str, value: object) -> None:

@@ -15,7 +15,6 @@ from random import Random
 from typing import Any, NamedTuple
 
 from recon_stream.avro import schema_text
-from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.domain.rules import RulesBook
 from tests.judge.rules import Rules as JudgeRules
 from tests.judge.rules import load_rules
@@ -60,6 +59,8 @@ class Outcome:
     lives: int = 0
     faults: int = 0
     records: int = 0
+    late: bool = False
+    """Whether a process that had lost the partition wrote something."""
     trace: list[str] = field(default_factory=list)
 
 
@@ -142,6 +143,7 @@ class World:
         finally:
             self._bury()
         outcome = self.outcome
+        outcome.late = any(entry.late for log in self.broker.logs.values() for entry in log)
         outcome.violations, outcome.digest = self.oracle.violations, self._digest.hexdigest()
         return outcome
 
@@ -220,7 +222,8 @@ class World:
         self.outcome.lives += 1
         process = slot.process = Process(
             f"{slot.name}#{slot.lives}", slot.disk, self.broker, self.group, self.valkey, self.registry, self._book,
-            self._makers, lambda process: self._ended(slot, process), self.oracle.on_recovery,
+            self._makers, lambda process: self._ended(slot, process),
+            lambda _, start, applied: self.oracle.on_recovery(slot.disk, f"{slot.name}#", start, applied),
         )  # fmt: skip
         self._everyone.append(process)
         process.start()
@@ -251,7 +254,7 @@ class World:
             wanted = await self._wanted.get()
             if wanted == "owner":
                 await asyncio.sleep(self.dice.choice((0.05, 0.3)))
-            while not self._alive():
+            while not self._alive():  # noqa: ASYNC110 virtual time costs nothing
                 await asyncio.sleep(0.1)
             owner = self.owner
             if wanted == "owner" and owner is not None:
@@ -276,8 +279,10 @@ class World:
         process.spawn(process.assigned(self.group.generation))
 
     async def _revoke(self, process: Process, generation: int) -> None:
-        task = process.spawn(process.revoked(generation, self.dice.choice((0.5, 3.0)) if self.group.generation == generation else 0.0))
-        while process.is_alive and not task.done():
+        task = process.spawn(
+            process.revoked(generation, self.dice.choice((0.5, 3.0)) if self.group.generation == generation else 0.0)
+        )
+        while process.is_alive and not task.done():  # noqa: ASYNC110 a dead process ends no task
             await asyncio.sleep(0.02)
 
     async def _tell(self, zombie: Process, generation: int, after: float) -> None:
