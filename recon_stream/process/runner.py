@@ -140,7 +140,8 @@ async def _until_the_end(app: ReconApp, stop: asyncio.Event) -> int:
     if app.crash_reason is not None:
         if is_damage(app.crash_reason):
             set_aside(Path(app.conf.tabledir))
-        return _told(app.crash_reason)
+        is_kafka = isinstance(app.crash_reason, KafkaError)
+        return _told(await kafka_away(app.settings, app.crash_reason) if is_kafka else app.crash_reason)
     return exits.CLEAN if stop.is_set() else exits.CRASHED
 
 
@@ -161,6 +162,8 @@ def set_aside(tables: Path) -> None:
 
     The files stay for whoever wants to know, until the next damage replaces them.
     """
+    if not tables.exists():
+        return  # somebody has deleted it already
     aside = tables.with_name(f"{tables.name}-damaged")
     try:
         shutil.rmtree(aside, ignore_errors=True)
