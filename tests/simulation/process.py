@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP
 
 from recon_stream.domain.event import SOURCE_TOPICS
@@ -18,7 +19,7 @@ from recon_stream.pipeline.encoding import SchemaIds
 from recon_stream.pipeline.engine import Engine
 from recon_stream.redis.dedup import DuplicateFilter
 from recon_stream.settings import Settings, load_settings
-from recon_stream.transport.driver import Consumer, Limits
+from recon_stream.transport.driver import Consumer
 from recon_stream.transport.fetch import EndOffsets, Fetched
 from tables.transactions import CHANGELOG
 from tests.simulation.broker import Broker, Entry, Group, Producer
@@ -75,6 +76,10 @@ class Thread:
                 self.positions[tp] = position + len(taken[tp])
         return taken
 
+    def highwater(self, tp: TP) -> int:
+        """The end that the last fetch has shown."""
+        return len(self._broker.log(tp.topic))
+
     async def end_offsets(self, tps: Any) -> EndOffsets:
         """The ends as they are some time after the question was asked."""
         asked_at_ms = int((T0 + asyncio.get_running_loop().time()) * 1000)
@@ -84,20 +89,16 @@ class Thread:
         return EndOffsets(asked_at_ms, ends)
 
 
-class BatchConsumer(Consumer):
-    """The product's consumer without Faust's start; what is in flight, done and applied is its own business."""
+class WithoutFaust(faust_driver.Consumer):
+    """Faust's consumer as far as ours needs it, without its start."""
 
-    def __init__(self, app: App, thread: Thread, limits: Limits) -> None:
+    def __init__(self, app: App, thread: Thread) -> None:
         self.app: Any = app
         self._thread: Any = thread
-        self.limits = limits
         self.flow_active = False
         self.can_resume_flow: Any = asyncio.Event()
         self._unacked_messages: Any = set()
         self._waiting_for_ack = None
-        self._held, self._seek_is_over = set(), False
-        self._room = asyncio.Event()
-        self._reset_flight()
 
     async def wait(self, *_: Any, **__: Any) -> Any:
         """Until the flow is resumed."""
@@ -109,6 +110,14 @@ class BatchConsumer(Consumer):
 
     def _get_active_partitions(self) -> set[TP]:
         return set(SOURCE_TPS)
+
+    def highwater(self, tp: TP) -> int:
+        """The end of a partition."""
+        return self._thread.highwater(tp)  # type: ignore[no-any-return]
+
+
+class BatchConsumer(Consumer, WithoutFaust):
+    """The product's consumer: what is in flight, done and applied is its own business."""
 
     def track(self, message: Any) -> None:
         """A message was handed out."""
@@ -195,13 +204,16 @@ class Process:
         self.context = Context()
         self.context.run(LIFE.set, self.life)
         self.context.run(STORE.set, self.store)
-        limits = Limits(dice.choice((1, 3, 10)), dice.choice((3, 1000)), 0)
-        app = self.app = App(
-            self,
-            replace(SETTINGS, unit_records_max=dice.choice((1, 2, 5, 100)), cases_held_max=dice.choice((1, 3, 1000))),
+        settings = replace(
+            SETTINGS,
+            batch_records_max=dice.choice((1, 3, 10)),
+            in_flight_records_max=dice.choice((3, 1000)),
+            unit_records_max=dice.choice((1, 2, 5, 100)),
+            cases_held_max=dice.choice((1, 3, 1000)),
         )
-        self.thread = Thread(broker, app, limits.batch_records_max)
-        self.consumer = app.batch_consumer = BatchConsumer(app, self.thread, limits)
+        app = self.app = App(self, settings)
+        self.thread = Thread(broker, app, settings.batch_records_max)
+        self.consumer = app.batch_consumer = BatchConsumer(app, self.thread)
         app.batch_producer = Producer(broker, group, self.life)
         duplicate_filter = None if valkey is None else makers.filter(valkey, name.split("#")[0])
         self.engine: Engine = makers.engine(app, book, registry, duplicate_filter, SCHEMA_IDS)
