@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 import click
 
@@ -60,16 +61,18 @@ def _run(role: str, processes: int | None, index: int | None, supervised: bool) 
     from recon_stream.process.runner import run
 
     app = {"worker": apps.worker, "sink": apps.sink, "web": apps.web}[role]
-    return run(app, supervised=supervised, check=None if role == "web" else _topics_are_there)
+    return run(app, supervised=supervised, check=None if role == "web" else partial(_is_let_work, app.conf.id))
 
 
-async def _topics_are_there(settings: Settings) -> None:
-    """A send to a topic that does not exist waits for ever, so this is asked before."""
+async def _is_let_work(group: str, settings: Settings) -> None:
+    """A send to a topic that does not exist and a group that may not be joined wait for ever, so this is asked before."""
     from recon_stream.topics import check_topics
+    from recon_stream.transport.reach import ensure_group
 
     problems = [f"{topic.name}: {problem}" for topic in await check_topics(settings) for problem in topic.problems]
     if problems:
         raise ConfigurationError("; ".join(problems) + "; run `recon-stream topics create`")
+    await ensure_group(settings, group)
 
 
 worker = _command("worker")

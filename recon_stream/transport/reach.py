@@ -6,10 +6,12 @@ Asked only after a failure: it connects once more, step by step, and names the s
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from typing import NamedTuple
 
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection, collect_hosts, create_conn
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -25,6 +27,8 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from recon_stream.errors import TransientFailure
 from recon_stream.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SECONDS = 3.0
 """Bound of the whole search."""
@@ -69,6 +73,21 @@ async def why_away(settings: Settings, error: BaseException) -> Reason:
         except TimeoutError:
             pass  # then the error itself is all that is known
     return Reason(_text(error), "start it, or correct KAFKA_BOOTSTRAP_SERVERS")
+
+
+async def ensure_group(settings: Settings, group: str) -> None:
+    """Raise TransientFailure where this client may not join the consumer group: it would wait for ever without a word."""
+    admin = AIOKafkaAdminClient(**settings.kafka_client(), request_timeout_ms=int(STEP_SECONDS * 1000))
+    try:
+        await admin.start()
+        await admin.list_consumer_group_offsets(group)
+    except GroupAuthorizationFailedError as error:
+        raise await kafka_away(settings, GroupAuthorizationFailedError(f"group {group}")) from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        # a coordinator that is not there yet, as at the first start of a cluster: the group itself waits for it
+        logger.info("group %s cannot be looked at yet: %s", group, _text(error))
+    finally:
+        await admin.close()
 
 
 async def _look(settings: Settings, host: str, port: int) -> Reason | None:

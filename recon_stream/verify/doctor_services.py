@@ -26,7 +26,7 @@ from recon_stream.storage.migrate import pending_migrations
 from recon_stream.storage.pool import connection_string
 from recon_stream.topics import check_topics
 from recon_stream.transport.placement import WHAT_TO_DO, partition_of
-from recon_stream.transport.reach import why_away
+from recon_stream.transport.reach import ensure_group, why_away
 from recon_stream.verify.doctor_advice import database_advice, redis_advice
 from recon_stream.verify.doctor_findings import Report, short
 from recon_stream.verify.watch_sources import GROUPS
@@ -103,6 +103,11 @@ async def _groups(settings: Settings, admin: AIOKafkaAdminClient, report: Report
         for role, topics in GROUPS.items():
             group = f"{settings.app_id}-{role}"
             if group not in known:
+                try:
+                    await ensure_group(settings, group)
+                except TransientFailure as error:
+                    report.fail(f"group {group}", *error.detail.rsplit("; ", 1))
+                    continue
                 report.ok(f"group {group}", f"not there yet: no {role} has run")
                 continue
             tps = [TopicPartition(t, n) for t in topics if t in existing for n in range(settings.partitions)]

@@ -35,6 +35,7 @@ USER, PASSWORD = "recon", "s3cret=for-one-test"
 STRANGER = "stranger"
 """A user who is known and may do nothing."""
 ROLES = ("worker", "sink", "subscriber")
+POORER = ("no-group", "no-topic")
 """Users who may do what docs/security.md says, once `grant` has given it to them."""
 
 PROPERTIES = f"""\
@@ -138,7 +139,7 @@ def _start(folders: Folders, ports: dict[str, int], certificates: Certificates) 
     ]  # fmt: skip
     users = [
         word
-        for user in (USER, STRANGER, *ROLES)
+        for user in (USER, STRANGER, *ROLES, *POORER)
         for word in ("--add-scram", f'SCRAM-SHA-512=[name={user},password="{PASSWORD}"]')
     ]
     arguments = ["kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(properties), *users]

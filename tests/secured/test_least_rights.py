@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,3 +80,26 @@ async def test_each_role_does_its_work_with_the_rights_of_the_document(
     tailed = command(users["subscriber"], tmp_path, "mismatches", "tail", *options)
     assert (tailed.returncode, tailed.stderr) == (0, "")
     assert "OPENED" in tailed.stdout
+
+
+@pytest.mark.parametrize(
+    ("user", "lacking", "told"),
+    [
+        ("no-group", lambda kind, _, __: kind == GROUP, r"no-group is not authorized: group \S+-worker; grant it"),
+        ("no-topic", lambda _, name, operation: (name, operation) == ("core_txns", 3), r"no-topic is not authorized: core_txns"),
+    ],
+    ids=["group", "topic"],
+)  # fmt: skip
+async def test_a_right_that_is_lacking_ends_the_worker_with_its_name(
+    settings: Settings, broker: Broker, tmp_path: Path, user: str, lacking: Callable[[int, str, int], bool], told: str
+) -> None:
+    """Not a process that waits for a group it may never join, or fetches what it may never read."""
+    everything = broker.settings(settings)
+    await create_topics(everything)
+    await register_schemas(everything)
+    poorer = broker.settings(settings, kafka_sasl_username=user)
+    await grant(broker, user, [one for one in rights("worker", poorer) if not lacking(*one)])
+    with role("worker", poorer, tmp_path) as worker:
+        assert await asyncio.to_thread(worker.process.wait, SECONDS) == 1
+    told_lines = [line for line in worker.log.read_text().splitlines() if "level=CRITICAL" in line]
+    assert re.search(told, told_lines[-1]), told_lines

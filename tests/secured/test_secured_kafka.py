@@ -197,6 +197,9 @@ async def test_who_is_known_and_may_do_nothing_is_told_so(stack: Settings, broke
     findings: dict[str, Finding] = {finding.name: finding for finding in await examine(settings, KAFKA)}
     assert f"or {STRANGER} may not see it" in findings["topic core_txns"].seen
     assert "grant the access of docs/security.md" in findings["topic core_txns"].advice
+    group = findings[f"group {settings.app_id}-worker"]
+    assert group.state is State.FAIL
+    assert f"{STRANGER} is not authorized: group {settings.app_id}-worker" in group.seen
     with pytest.raises(ConfigurationError, match=r"topic \S+: Authorization failed\. "):
         await create_topics(settings)
 
