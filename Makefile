@@ -5,7 +5,7 @@ READY := .venv/ready
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check bench bench-recovery stack-up stack-down clean
+.PHONY: help setup demo test test-faults check native bench bench-recovery stack-up stack-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -94,11 +94,15 @@ class Result:
         return next((one.finding.break_class for one in self.breaks if one.is_open), None)
 
 
+_NONE_YET: list[Result | None] = []
+"""Shared, never written to."""
+
+
 class Case:
     """All facts of one transaction, folded. Not shared between partitions; `apply` is the only way it changes."""
 
     __slots__ = (
-        "_breaks", "_latest", "_passed", "_rules", "_void", "facts", "legs", "revision", "sources", "txn_id", "verdict",
+        "_breaks", "_latest", "_passed", "_results", "_rules", "_void", "facts", "legs", "revision", "sources", "txn_id", "verdict",
     )  # fmt: skip
 
     def __init__(self, txn_id: str, facts: Iterable[Fact] = ()) -> None:
@@ -113,6 +117,7 @@ class Case:
         self._rules: Rules | None = None
         self._latest = 0
         self._void = False
+        self._results: list[Result | None] = _NONE_YET
         for fact in facts:
             self.apply(fact)
 
@@ -137,6 +142,14 @@ class Case:
         if breaks:
             _set_breaks(result, said[2], breaks)
         return result
+
+    def result_of(self, index: int) -> Result | None:
+        """The revision that the fact at `index` made, folded again."""
+        if index >= len(self._results):
+            # All of them at once: whoever reads one record of a case again reads the others too.
+            again = Case(self.txn_id)
+            self._results = [again.apply(fact) for fact in self.facts]
+        return self._results[index]
 
     def deadlines(self) -> list[Deadline]:
         """What must be noticed next, as things stand; at most one entry a gate and kind."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from recon_stream.domain.case import Case, Result
+from recon_stream.domain.event import Event
 from recon_stream.domain.facts import Conflicting, Deadline, DeadlineKind, Fact, Passed, Received, Rejected
 from recon_stream.domain.rules import Rules
 
@@ -43,7 +44,7 @@ def decide(case: Case, record: Received) -> Decision:
     if offset <= state.last_offset:
         index = _fact_at(case, source, offset)
         if index is not None:
-            return Decision(Outcome.REREAD, None, folded_again(case, index))
+            return Decision(Outcome.REREAD, None, case.result_of(index))
     if known is None or event.revision > known.event.revision:
         return Decision(Outcome.ACCEPTED, record, case.apply(record))
     if event.revision < known.event.revision:
@@ -62,11 +63,20 @@ def reject(case: Case, source: int, offset: int, timestamp: int, reason: str, ru
     state = case.sources[source]
     if offset <= state.last_offset:
         index = _fact_at(case, source, offset)
-        return Decision(Outcome.REREAD, None, None if index is None else folded_again(case, index))
+        return Decision(Outcome.REREAD, None, None if index is None else case.result_of(index))
     if state.invalid:
         return Decision(Outcome.REJECTED, None, None)
     fact = Rejected(source, offset, timestamp, rules, reason)
     return Decision(Outcome.REJECTED, fact, case.apply(fact))
+
+
+def is_old_news(case: Case, source: int, event: Event) -> bool:
+    """Whether the record repeats an event that was accepted, or what a correction has replaced.
+
+    Then it says nothing new, whatever its own Kafka timestamp is: with the duplicate filter it would not even come here.
+    """
+    known = case.sources[source].accepted(event.event_id)
+    return known is not None and (event.revision < known.event.revision or event == known.event)
 
 
 def let_pass(case: Case, deadline: Deadline, rules: Rules) -> Decision | None:
@@ -77,16 +87,10 @@ def let_pass(case: Case, deadline: Deadline, rules: Rules) -> Decision | None:
     return Decision(Outcome.ACCEPTED, fact, case.apply(fact))
 
 
-def folded_again(case: Case, index: int) -> Result | None:
-    """The revision that the fact at `index` made."""
-    again = Case(case.txn_id, case.facts[:index])
-    return again.apply(case.facts[index])
-
-
 def every_result(case: Case) -> list[Result]:
     """All revisions of the case, in order."""
-    again = Case(case.txn_id)
-    return [result for fact in case.facts if (result := again.apply(fact)) is not None]
+    made = [case.result_of(index) for index in range(len(case.facts))]
+    return [result for result in made if result is not None]
 
 
 def _fact_at(case: Case, source: int, offset: int) -> int | None:

@@ -13,7 +13,7 @@ from recon_stream.domain.case import Case, Result
 from recon_stream.domain.deadlines import event_time
 from recon_stream.domain.event import SOURCE_TOPICS, Event
 from recon_stream.domain.facts import Deadline, DeadlineKind, Fact, Received
-from recon_stream.domain.matching import Outcome, decide, every_result, let_pass, reject
+from recon_stream.domain.matching import Outcome, decide, every_result, is_old_news, let_pass, reject
 from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason, invalid
 from recon_stream.pipeline.encoding import DeadLetter, Evidence, ResultEncoder
@@ -38,9 +38,8 @@ _NAMES = tuple([topic.removesuffix("_txns") for topic in SOURCE_TOPICS])
 DEAD_LETTER_BYTES_MAX = 400_000
 """Of key and value that are quoted in a dead letter; the archive has all of them."""
 
-CASE_BYTES_MAX = 100_000
-"""Of the facts of a case, some hundreds of events: a record that is read again folds its case anew, so that the cost of
-reading a whole case again grows with the square of its facts."""
+CASE_BYTES_MAX = 600_000
+"""Of the facts of a case, some thousands of events: its row must fit into one message of Kafka."""
 
 
 class Arrived:
@@ -168,6 +167,8 @@ class Unit:
             self._bury(record, Reason.CASE_FULL, f"its case has {len(held.case.facts)} facts")
             return
         problem = invalid(event, record.txn_id, source, timestamp, rules)
+        if problem is not None and problem[0] is Reason.FUTURE_DATED and is_old_news(held.case, source, event):
+            problem = None
         if problem is None:
             decision = decide(held.case, fact)
         else:

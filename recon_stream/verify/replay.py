@@ -15,7 +15,7 @@ from typing import NamedTuple
 from recon_stream.domain.case import Case, Result
 from recon_stream.domain.event import SOURCE_TOPICS, SOURCES, Direction, Source, Status
 from recon_stream.domain.facts import Deadline, DeadlineKind, Received
-from recon_stream.domain.matching import decide, let_pass, reject
+from recon_stream.domain.matching import decide, is_old_news, let_pass, reject
 from recon_stream.domain.rules import Rules
 from recon_stream.domain.validation import Reason, invalid
 from recon_stream.verify.evidence import Body, PartitionEvidence, Reader, SourceRecord
@@ -156,7 +156,7 @@ class Replay:
         assert event is not None, "only readable records belong to a case"
         source, offset, timestamp = record.source, record.offset, record.timestamp
         problem = invalid(event, case.txn_id, source, timestamp, self._rules)
-        if problem is not None:
+        if problem is not None and not (problem[0] is Reason.FUTURE_DATED and is_old_news(case, source, event)):
             return reject(case, source, offset, timestamp, problem[0], self._rules).result
         schema_id = int.from_bytes(record.value[1:5], "big")
         return decide(case, Received(source, offset, timestamp, self._rules, schema_id, event)).result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from .records import Event, Seen
+from .records import FUTURE, Event, Seen
 from .rules import Rules
 
 ORDER = ("PENDING", "SUCCESS", "FAILED", "REVERSED")
@@ -60,22 +60,25 @@ def fate(seen: Sequence[Seen], index: int) -> str:
     """What became of the record at that index, given those before it.
 
     Same event id again: the same revision with the same content is a duplicate, with other content a conflict; a
-    higher revision is a correction; a lower one is stale, whatever its content.
+    higher revision is a correction; a lower one is stale, whatever its content. A record whose only fault is that it is
+    dated after its own Kafka timestamp is rejected unless it is a duplicate or stale: the filter may have dropped it.
     """
     this = seen[index]
-    if not this.valid:
+    if not this.valid and this.families != {FUTURE}:
         return REJECTED
     assert this.event is not None
     earlier = [s.event for s in seen[:index] if s.valid and s.event and s.event.event_id == this.event.event_id]
     if not earlier:
-        return NEW
+        return NEW if this.valid else REJECTED
     highest = max(event.revision for event in earlier)
     if this.event.revision > highest:
-        return CORRECTION
+        return CORRECTION if this.valid else REJECTED
     if this.event.revision < highest:
         return STALE
     in_force = next(event for event in earlier if event.revision == highest)
-    return DUPLICATE if this.event == in_force else CONFLICT
+    if this.event == in_force:
+        return DUPLICATE
+    return CONFLICT if this.valid else REJECTED
 
 
 def fates(seen: Sequence[Seen]) -> list[str]:

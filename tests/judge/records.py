@@ -17,6 +17,7 @@ DAY_MS = 86_400_000
 
 UNREADABLE = "unreadable"
 INVALID = "invalid"
+FUTURE = "future"
 KEYLESS = "keyless"
 LATE = "late"
 
@@ -33,7 +34,7 @@ FAMILY_OF_REASON = {
     "NEGATIVE_AMOUNT": INVALID,
     "EMPTY_FIELD": INVALID,
     "NEGATIVE_REVISION": INVALID,
-    "FUTURE_DATED": INVALID,
+    "FUTURE_DATED": FUTURE,
     "TOO_LATE": LATE,
 }
 
@@ -100,7 +101,7 @@ class Seen:
     @property
     def valid(self) -> bool:
         """Decoded, with a key, and nothing wrong with it."""
-        return self.event is not None and self.case is not None and INVALID not in self.families
+        return self.event is not None and self.case is not None and self.families.isdisjoint({INVALID, FUTURE})
 
 
 def plain(schema: Any) -> Any:
@@ -168,7 +169,7 @@ def read_key(key: bytes | None) -> str | None:
         return None
 
 
-def faults(event: Event, case: str, source: str, timestamp: int, rules: Rules) -> list[str]:
+def faults(event: Event, case: str, source: str, rules: Rules) -> list[str]:
     """Invalid is, of a record that decodes: everything in this list."""
     found = []
     if event.txn_id != case:
@@ -185,8 +186,6 @@ def faults(event: Event, case: str, source: str, timestamp: int, rules: Rules) -
         found.append("empty event_id, txn_id or account")
     if event.revision < 0:
         found.append("negative revision")
-    if event.occurred_at > timestamp + DAY_MS:
-        found.append("dated more than 24 h after its Kafka timestamp")
     return found
 
 
@@ -206,8 +205,10 @@ def see(record: Record, schemas: Mapping[int, Any], rules: Rules, watermark: int
         behind = watermark is not None and watermark - moment > rules.retention_ms
         if case is None and behind:
             families.add(LATE)
-        if case is not None and faults(event, case, source, record.timestamp, rules):
+        if case is not None and faults(event, case, source, rules):
             families.add(INVALID)
+        if case is not None and event.occurred_at > record.timestamp + DAY_MS:
+            families.add(FUTURE)
     return Seen(
         record=record,
         source=source,

@@ -19,7 +19,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from .onesource import SourceView, fates, view
+from .onesource import DUPLICATE, STALE, SourceView, fates, view
 from .picture import Due, Picture, draw, dues
 from .records import LATE, Record, Seen, see_all
 from .rules import SOURCES, Rules
@@ -252,6 +252,9 @@ def find_truth(records: Iterable[Record], schemas: Mapping[int, Any], rules: Rul
             for source in SOURCES:
                 ours = case.alternatives[0].seen[source]
                 became.update({s.record.at: f for s, f in zip(ours, fates(ours), strict=True)})
+                for s in ours:
+                    if s.families and became[s.record.at] in (DUPLICATE, STALE):
+                        del dead[s.record.at]
         for s in late:
             dead[s.record.at], became[s.record.at] = frozenset({LATE}), LATE
         for s in maybe:
