@@ -75,8 +75,9 @@ class Engine:
 
     def submit(self, event: EventT[RecordBatch]) -> None:
         """Give a batch to the lane of its partition; a batch of an earlier assignment is handed back, not done."""
-        if event.message.generation_id == self.generation():
-            lane = self._lane(event.message.partition)
+        generation = self.generation()
+        if generation is not None and event.message.generation_id == generation:
+            lane = self._lane(event.message.partition, generation)
             self._came[event.message.partition] = self._looks_asked
             if lane is not None:
                 batch = cast("RecordBatch", event.value)
@@ -91,18 +92,22 @@ class Engine:
             return None
         return self._app.consumer_generation_id
 
+    def is_in_session(self) -> bool:
+        """See Surroundings."""
+        return self._app.batch_consumer.is_in_session
+
     def ensure_lanes(self) -> None:
         """A lane for every assigned partition, also for those that no record comes for: their deadlines pass too."""
         consumer = self._app.batch_consumer
-        if self.generation() is None or not self._app.tables.actives_ready:
+        # asked once: the thread of the consumer may end the assignment at any moment
+        generation = self.generation()
+        if generation is None or not self._app.tables.actives_ready:
             return
         for tp in consumer.source_partitions():
-            self._lane(tp.partition)
+            self._lane(tp.partition, generation)
 
-    def _lane(self, partition: int) -> Lane | None:
+    def _lane(self, partition: int, generation: int) -> Lane | None:
         """The lane of a partition; None where it was revoked a moment ago, so that a rebalance is under way."""
-        generation = self.generation()
-        assert generation is not None, "only while partitions are assigned"
         if generation != self._lanes_generation:
             self._lanes.clear()  # those of the assignment before end by themselves
             self._lanes_generation = generation

@@ -35,6 +35,7 @@ from tables.transactions import GATES, Partition, Revoked
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
+SESSION_POLL_SECONDS = 0.02
 DEADLINES_PER_UNIT_MAX = 1000
 RECORDS_A_TURN = 256
 """Some 10 ms of work: then other lanes, acknowledgements and timers get their turn."""
@@ -58,6 +59,9 @@ class Surroundings(Protocol):
 
     def generation(self) -> int | None:
         """Number of the assignment that is in force; None while nothing may be written."""
+
+    def is_in_session(self) -> bool:
+        """Whether the group has confirmed the assignment so lately that no other member can have the partition."""
 
     def clock_passed(self, partition: int) -> tuple[int, int, int]:
         """Per source, the instant up to which the clock alone says that the partition has passed it, else NEVER."""
@@ -252,19 +256,22 @@ class Lane:
             for gate, _, instant in change.after:
                 self._due_from[gate] = min(self._due_from[gate], instant)
         clock.lap("rows")
-        self._check_ours()
+        await self._check_ours()
         offset = await self._around.publish_changelog(self._number, [(key, row) for key, row, _, _ in changes])
         clock.lap("changelog")
-        self._check_ours()
+        await self._check_ours()
         await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
         clock.lap("results")
-        self._check_ours()
+        await self._check_ours()
         self._state.write(changes, unit.spent, offset)
         self._meta = unit.meta
         self._forget_oldest()
         clock.lap("state_put")
 
-    def _check_ours(self) -> None:
+    async def _check_ours(self) -> None:
+        """Go on only as the owner. After a suspension nobody knows whether that is so until a heartbeat is answered."""
+        while self._is_ours() and not self._around.is_in_session():  # noqa: ASYNC110 - another thread knows
+            await asyncio.sleep(SESSION_POLL_SECONDS)
         if not self._is_ours():
             raise Abandoned
 

@@ -29,6 +29,8 @@ from recon_stream.transport.siblings import Siblings
 
 IDLE_SECONDS = 0.02
 POLL_SECONDS = 0.2
+SESSION_SHARE = 0.9
+"""Of the session timeout, in which a heartbeat counts: what was checked must still be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,13 @@ class Consumer(faust_driver.Consumer):
             return flight[0].records[0].offset
         known = max(self._applied.get(tp, -1), self._read_to.get(tp, -1))
         return known if known >= 0 else None
+
+    @property
+    def is_in_session(self) -> bool:
+        """Whether the group cannot have given the partitions to another member yet: a process that was suspended wakes up
+        without knowing that it was dropped."""
+        session: float = cast("Any", self.app).settings.session_timeout
+        return time.monotonic() - self._thread.member_at < session * SESSION_SHARE
 
     def progress(self) -> int:
         """A number that changes whenever a batch was done, within one assignment."""

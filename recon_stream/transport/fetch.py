@@ -49,12 +49,33 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
 
     mundane_level = "debug"
     consumer: Consumer
+    member_at = 0.0
+    """time.monotonic() at which the last heartbeat that was answered well had been sent."""
 
     def _create_worker_consumer(self, transport: faust_driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         # Faust's driver fixes 1500 ms: a quiet partition would hold an answer back for so long.
         consumer._fetch_max_wait_ms = self.consumer.limits.fetch_wait_ms
         return consumer
+
+    async def on_start(self) -> None:
+        """Connect, and note from then on when the group last knew this process as its member."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        beat, joined = coordinator._do_heartbeat, coordinator._on_join_complete
+
+        async def heartbeat() -> bool:
+            asked = time.monotonic()
+            is_member: bool = await beat()
+            if is_member:
+                self.member_at = asked
+            return is_member
+
+        async def join(*args: Any) -> None:
+            self.member_at = time.monotonic()
+            await joined(*args)
+
+        coordinator._do_heartbeat, coordinator._on_join_complete = heartbeat, join
 
     async def getmany(self, active_partitions: AbstractSet[TP] | None, timeout: float) -> Fetched:  # type: ignore[override]  # noqa: ASYNC109
         """Records of these partitions, of each at most `batch_records_max`; empty after `timeout` seconds.

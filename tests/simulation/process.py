@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import Context
@@ -51,6 +52,8 @@ class Thread:
     def __init__(self, broker: Broker, app: App, batch_records_max: int) -> None:
         self._broker, self._app, self._batch_records_max = broker, app, batch_records_max
         self.positions: dict[TP, int] = {}
+        self.member_at = math.inf
+        """No heartbeat is late here: what a suspended process may still write is the zombie's business."""
 
     async def getmany(self, wanted: frozenset[TP], seconds: float) -> Fetched:
         """As a fetch answers: some of what is there, of some of the partitions."""
