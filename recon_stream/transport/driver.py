@@ -154,7 +154,7 @@ class Consumer(faust_driver.Consumer):
             return frozenset()
         active = self._get_active_partitions()
         share = max(self.limits.batch_records_max, self.limits.in_flight_records_max // max(1, len(active)))
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         wanted = frozenset(
             tp for tp in active if self._flight_of[tp] < share and not self._siblings.is_ahead(tp, active, now)
         )
@@ -174,7 +174,7 @@ class Consumer(faust_driver.Consumer):
         tp, last = batch.tp, batch.records[-1]
         self._flight[tp].append(batch)
         self._flight_of[tp] += len(batch.records)
-        self._siblings.note(tp, last.timestamp, batch.next_offset, time.monotonic())
+        self._siblings.note(tp, last.timestamp, batch.next_offset, asyncio.get_running_loop().time())
         self._flight_records += len(batch.records)
         return ConsumerMessage(
             tp.topic,
