@@ -55,10 +55,11 @@ class NoEndsTransport(driver.Transport):
 
 
 class SlowRecovery(recovery.Recovery):
-    """A disk that takes its time for every batch."""
+    """A disk that takes its time for every batch, until there is a file FOLDER/go."""
 
     def apply(self, tp: TP, records: Any) -> None:
-        time.sleep(float(OPTIONS["slow-recovery"]))
+        if not (FOLDER / "go").exists():
+            time.sleep(float(OPTIONS["slow-recovery"]))
         super().apply(tp, records)
 
 

@@ -150,7 +150,7 @@ async def test_a_second_recovery_goes_on_where_the_first_was_cut_off(group, chan
 
 async def test_progress_is_told_while_it_goes_on(group, changelog, until):
     """/readyz with 503, the metric and the log say how many rows are done, how many are left, and how long it takes."""
-    await changelog.append(history(1, 4000))
+    await changelog.append(history(1, 1500))
     total = sum(await changelog.ends())
     member = group.start("table", "slow-recovery=0.15", RECON_BATCH_RECORDS_MAX=100)
     seen, remaining = [], []
@@ -188,9 +188,11 @@ async def test_a_rebalance_in_the_middle_of_a_recovery(group, changelog, until):
     """A second member joins: both go on from what they have, nobody is called back before all its rows are there."""
     for number in range(PARTITIONS):
         await changelog.append(history(number, 3000), number)
-    first = group.start("table", "slow-recovery=0.1", RECON_BATCH_RECORDS_MAX=100)
+    first = group.start("table", "slow-recovery=0.3", RECON_BATCH_RECORDS_MAX=100)
     await until(lambda: progress_of(first) and progress_of(first)["rows_done"] > 1000)
-    second = group.start("table", "slow-recovery=0.02", RECON_BATCH_RECORDS_MAX=100)
+    second = group.start("table", "slow-recovery=0.3", RECON_BATCH_RECORDS_MAX=100)
+    await until(lambda: progress_of(second) and progress_of(second)["rows_done"] > 300)
+    (group.folder / "go").touch()
     await until(lambda: is_ready(first) and is_ready(second), 60)
     await asyncio.sleep(1)
     await until(lambda: is_ready(first) and is_ready(second), 60)
@@ -292,7 +294,7 @@ async def test_standbys_follow_the_changelog_of_others(group, changelog, until):
     await changelog.append(history(1, 500))
     members = [group.start("table", "standby") for _ in range(2)]
     await until(lambda: all(map(is_ready, members)), 40)
-    await until(lambda: all(recoveries(member) and recoveries(member)[-1]["standbys"] for member in members), 20)
+    await until(lambda: all(recoveries(member) and recoveries(member)[-1]["standbys"] for member in members), 40)
     calls = [recoveries(member)[-1] for member in members]
     for call in calls:
         assert sorted(call["actives"] + call["standbys"]) == [0, 1, 2, 3]
