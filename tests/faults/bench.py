@@ -140,6 +140,10 @@ class Bench:
         await asyncio.to_thread(self.stack.drop_database, self.database)
         self._cleaning.close()
 
+    def put_state_on_small_disk(self) -> None:
+        """The first worker's state lies on a small disk from now on; see `fill_disk`."""
+        self.fill_disk = self._cleaning.enter_context(self.stack.small_disk(self.worker.datadir))
+
     @property
     def roles(self) -> list[Role]:
         """All processes."""

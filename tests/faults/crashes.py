@@ -41,7 +41,7 @@ def tour(points: list[str], seed: int) -> list[Plan]:
 async def killed_where_it_matters(bench: Bench) -> None:
     """The steps between one acknowledgement and the next; whether a cut COMMIT was done, the sink cannot know."""
     worker, sink = tour([*BETWEEN_WORKER], bench.seed), tour([*BETWEEN_SINK], bench.seed)
-    bench.start_feed()
+    bench.start_feed(SLOW_RATE)
     bench.worker.start(*worker)
     bench.sink.start(*sink)
     for wish in ("deliver", "drop"):

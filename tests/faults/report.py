@@ -19,7 +19,7 @@ from rich.table import Table
 from recon_stream import __version__
 from tests.faults.outcome import Row
 from tests.faults.scenarios import Scenario
-from tests.faults.stack import HOME
+from tests.faults.stack import HOME, NotPossible
 
 ROWS = HOME / "docs" / "reliability.json"
 PAGE = HOME / "docs" / "reliability.md"
@@ -39,18 +39,19 @@ class Ended:
 
     scenario: Scenario
     row: Row | None
-    error: str = ""
+    skipped: str = ""
+    """Why this machine cannot do it."""
 
     @property
     def ok(self) -> bool:
         """As it must be: a control has to be caught, everything else to be without fault."""
-        return self.row is not None and self.row.ok is not self.scenario.must_fail
+        return bool(self.skipped) or (self.row is not None and self.row.ok is not self.scenario.must_fail)
 
     @property
     def said(self) -> str:
         """In one word."""
         if self.row is None:
-            return "BROKE OFF"
+            return f"skipped: {self.skipped}" if self.skipped else "BROKE OFF"
         if self.scenario.must_fail:
             return "caught" if self.ok else "NOT CAUGHT"
         return "ok" if self.ok else "WRONG"
@@ -101,9 +102,8 @@ class Terminal:
     def broke_off(self, error: BaseException) -> None:
         """It could not be run to its end."""
         assert self._current is not None
-        text = "".join(traceback.format_exception(error))
-        self._note(Ended(self._current, None, text))
-        self._print(text)
+        self._note(Ended(self._current, None, str(error) if isinstance(error, NotPossible) else ""))
+        self._print("".join(traceback.format_exception(error)))
 
     def _note(self, ended: Ended) -> None:
         self.ended.append(ended)

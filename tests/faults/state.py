@@ -53,16 +53,16 @@ def flip_bits(bench: Bench, pattern: str, random: Random) -> None:
 @scenario("the worker's state lies on a full disk (a small tmpfs) for 20 seconds")
 async def state_disk_full(bench: Bench) -> None:
     """It ends, is started again, and goes on when there is room."""
-    with bench.stack.small_disk(bench.worker.datadir) as fill:
-        await bench.start_all()
-        bench.start_feed()
-        await bench.until_fed(4_000)
-        with fill():
-            bench.faults += 1
-            await asyncio.sleep(20)
-        await bench.until_recovered()
-        await bench.stop_feed()
-        await bench.worker.stop()
+    bench.put_state_on_small_disk()
+    await bench.start_all()
+    bench.start_feed()
+    await bench.until_fed(4_000)
+    with bench.fill_disk():
+        bench.faults += 1
+        await asyncio.sleep(20)
+        assert "No space left" in bench.worker.log.read_text(), "the disk was not full"
+    await bench.until_recovered()
+    await bench.stop_feed()
 
 
 @scenario("the worker freezes after it has told the filter and before it commits, and its state is lost")
