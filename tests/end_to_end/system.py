@@ -130,9 +130,9 @@ class Role:
             assert time.monotonic() < deadline, f"{metric} stays below {number}: {self.log_end()}"
             await asyncio.sleep(0.05)
 
-    def log_end(self) -> str:
-        """The end of the log, for messages."""
-        return self._log.read_text(errors="replace")[-2000:]
+    def log_end(self, characters: int = 2000) -> str:
+        """The end of the log."""
+        return self._log.read_text(errors="replace")[-characters:]
 
 
 class System:

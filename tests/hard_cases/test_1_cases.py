@@ -143,18 +143,3 @@ def stored(system: System, wanted: dict[str, str]) -> dict[str, str]:
     with psycopg.connect(system.settings.database_reader_url) as connection:
         query = "SELECT txn_id, verdict FROM reconciliation_results WHERE txn_id = ANY(%s)"
         return dict(connection.execute(query, [list(wanted)]).fetchall())
-
-
-async def test_an_unknown_schema_holds_its_own_partition_only(feeder: Feeder, said: Listener) -> None:
-    """The first record of it waits for the registry for ten seconds; transactions of the other partitions do not."""
-    held, *free = (txn_in(partition) for partition in (3, 0, 1, 2, 4, 5))
-    now = now_ms()
-    await feeder.send_value(CORE, held.encode(), b"\0\x77\x77\x77\x77x")
-    await asyncio.sleep(0.3)
-    for txn_id in (held, *free):
-        await feeder.transaction(txn_id, now)
-    await said.until_said("MATCHED", *free, seconds=5)
-    assert said.verdict(held) is None
-    await said.until_said("MATCHED", held, seconds=20)
-    assert said.reasons(held) == {"UNKNOWN_SCHEMA"}
-    assert said.classes(held) == []

@@ -10,6 +10,9 @@ from tests.end_to_end.system import System
 from tests.hard_cases.feeding import CORE, GATEWAY, MOBILE, Feeder, now_ms, txn_in
 from tests.hard_cases.listening import Listener
 
+LOG = 1 << 20
+"""Characters of the log that are looked through."""
+
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 EVERY_SECONDS = 0.02
@@ -67,7 +70,7 @@ async def test_a_stalled_feed_that_comes_back_with_its_backlog_makes_no_break(
     await said.until_said("MATCHED", *everything)
     assert [txn_id for txn_id in everything if said.classes(txn_id)] == []
     assert await stalls(system) == before + 1, "it is reported once"
-    assert "FEED_STALLED: mobile_txns" in system.worker.log_end()
+    assert "FEED_STALLED: mobile_txns" in system.worker.log_end(LOG)
     assert not await is_held(system)
 
 

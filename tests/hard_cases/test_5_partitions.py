@@ -17,6 +17,9 @@ from recon_stream.verify.doctor_findings import State, examine
 from tests.end_to_end.system import HOME, System
 from tests.hard_cases.feeding import MOBILE, Feeder, now_ms, txn_in
 
+LOG = 1 << 20
+"""Characters of the log that are looked through."""
+
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(120)]
 
 KAFKA = tuple(check for check in CHECKS if check.area == "Kafka")
@@ -40,8 +43,8 @@ async def test_a_producer_that_partitions_otherwise_is_reported(system: System) 
         for n in range(300):
             await foreign.post(MOBILE, txn_in(n % 6), now_ms())
     await system.worker.until_counted("recon_misplaced_records_total", 1)
-    assert "WRONG_PARTITION: mobile_txns[" in system.worker.log_end()
-    assert system.worker.log_end().count("partitioner=murmur2_random") == 1
+    assert "WRONG_PARTITION: mobile_txns[" in system.worker.log_end(LOG)
+    assert system.worker.log_end(LOG).count("partitioner=murmur2_random") == 1
     assert "lie in wrong partitions" in system.worker.answer("/readyz")
     (found,) = await placement(system)
     assert (found.name, found.state) == ("partitioner of mobile_txns", State.FAIL)
