@@ -72,6 +72,8 @@ async def why_away(settings: Settings, error: BaseException) -> Reason:
                 return reachable
         except TimeoutError:
             pass  # then the error itself is all that is known
+    elif isinstance(error, KafkaError):
+        return Reason(_text(error), "try again; where it goes on, read the brokers' logs")
     return Reason(_text(error), "start it, or correct KAFKA_BOOTSTRAP_SERVERS")
 
 

@@ -62,7 +62,15 @@ async def test_the_whole_path_runs_for_those_who_are_let_in(
     await register_schemas(settings)
     timing, tolerances = rules_in_force(settings)
     now = time.time_ns() // 1_000_000
-    plan = Plan(seed=1, base_ms=now, interval_us=1000, transactions=TRANSACTIONS, timing=timing, tolerances=tolerances)
+    plan = Plan(
+        seed=1,
+        base_ms=now,
+        interval_us=1000,
+        transactions=TRANSACTIONS,
+        paced=False,
+        timing=timing,
+        tolerances=tolerances,
+    )
     sent = await feed(settings, plan, tmp_path / "key.jsonl")
     results = [(RESULTS, number) for number in range(settings.partitions)]
     with (
@@ -80,9 +88,9 @@ async def test_the_whole_path_runs_for_those_who_are_let_in(
         async with Feed(settings, model := Model(started_at=0.0)) as watching:
             await watching.settled(SECONDS)
         assert {"Kafka", "recon_results"}.isdisjoint(model.away), model.away
-        for process in (worker.process, sink.process):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(SECONDS) == 0
+        for one in (worker, sink):
+            one.process.send_signal(signal.SIGTERM)
+            assert one.process.wait(SECONDS) == 0, one.log.read_text()[-4000:]
     tailed = command(settings, tmp_path, "mismatches", "tail", "--from", "beginning", "--no-follow")
     assert (tailed.returncode, tailed.stderr) == (0, "")
     assert "OPENED" in tailed.stdout
