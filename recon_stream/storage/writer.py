@@ -23,9 +23,11 @@ _logger = logging.getLogger(__name__)
 _BACKOFF_FIRST = 100
 _BACKOFF_MAX = 3000
 
-# A connection that was lost, refused or timed out, a full disk, a server that starts, stops or has become a standby: it passes
+# A connection that was lost, refused or timed out, a full disk, a server that starts, stops or has become a standby: it passes.
+# So does a session that the server ended because this process was suspended in the middle of a transaction.
 _TRANSIENT = (
     psycopg.OperationalError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.InterfaceError,
     psycopg.errors.ReadOnlySqlTransaction,
     TransientFailure,
