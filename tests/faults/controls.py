@@ -43,7 +43,11 @@ async def control_remember_first(bench: Bench) -> None:
     await bench.stop_feed()
 
 
-@scenario(f"control: {CONTROLS['missing-by-clock']}", must_fail=True)
+@scenario(
+    f"control: {CONTROLS['missing-by-clock']}",
+    must_fail=True,
+    settings={"RECON_BATCH_RECORDS_MAX": "100", "RECON_UNIT_RECORDS_MAX": "100"},
+)
 async def control_missing_by_clock(bench: Bench) -> None:
     """The worker was away for longer than a grace: whatever it reads first is missed before the rest is read."""
     bench.worker.always = Plan(control="missing-by-clock")
