@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from random import Random
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     """Whether the timestamp is the broker's."""
     late: bool = False
     """Whether it landed after its sender had lost the partition: nothing fences that."""
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Broker:
@@ -56,10 +57,11 @@ class Broker:
         *,
         appended: bool = False,
         late: bool = False,
+        headers: Sequence[tuple[str, bytes]] = (),
     ) -> Entry:
         """One record more."""
         log = self.log(topic)
-        entry = Entry(len(log), timestamp, key, value, writer, self.now(), appended, late)
+        entry = Entry(len(log), timestamp, key, value, writer, self.now(), appended, late, headers)
         log.append(entry)
         waiting, self._waiting = self._waiting, []
         for one in waiting:
@@ -92,13 +94,15 @@ class Batch:
 
     def __init__(self, records_max: int) -> None:
         self._records_max = records_max
-        self.records: list[tuple[int, bytes | None, bytes | None]] = []
+        self.records: list[tuple[int, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]] = []
 
-    def append(self, *, timestamp: int, key: bytes | None, value: bytes | None) -> bool | None:
+    def append(
+        self, *, timestamp: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]] | None
+    ) -> bool | None:
         """Add a record; None when it is full."""
         if len(self.records) >= self._records_max:
             return None
-        self.records.append((timestamp, key, value))
+        self.records.append((timestamp, key, value, headers or ()))
         return True
 
     def size(self) -> int:
@@ -178,8 +182,8 @@ class Producer:
     def _write(self, topic: str, sent: Sent) -> int:
         last, broker = -1, self._broker
         is_late = sent.generation != self._group.generation
-        for timestamp, key, value in sent.batch.records:
-            last = broker.append(topic, timestamp, key, value, self._life, late=is_late).offset
+        for timestamp, key, value, headers in sent.batch.records:
+            last = broker.append(topic, timestamp, key, value, self._life, late=is_late, headers=headers).offset
         broker.note(f"{self._life.name}: {topic} +{len(sent.batch.records)} up to {last}{', late' if is_late else ''}")
         return last
 

@@ -35,11 +35,12 @@ class PublishesBeforeTheChangelog(Engine):
         self._units[unit._partition] = unit
         return unit
 
-    async def publish_changelog(self, partition: int, rows: Any) -> int | None:
+    async def publish_changelog(self, partition: int, rows: Any, claim: bytes) -> int | None:
         """See Engine."""
-        unit = self._units[partition]
-        await super().publish_results(partition, unit.results, unit.mismatches, unit.dead_letters)
-        return await super().publish_changelog(partition, rows)
+        unit = self._units.get(partition)
+        if unit is not None:
+            await super().publish_results(partition, unit.results, unit.mismatches, unit.dead_letters)
+        return await super().publish_changelog(partition, rows, claim)
 
     async def publish_results(self, *_: Any) -> None:
         """They have left already."""

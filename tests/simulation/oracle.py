@@ -32,18 +32,17 @@ SCHEMAS = parse_schemas(
 
 
 def records(topic: str, log: Iterable[Entry]) -> list[Record]:
-    """A log as the judge reads it, without what processes wrote that had lost the partition: owners alone must be right."""
+    """A log as the judge reads it."""
     return [
-        Record(topic, PARTITION, one.offset, one.timestamp, one.key, one.value, appended=one.appended)
-        for one in log
-        if not one.late
+        Record(topic, PARTITION, one.offset, one.timestamp, one.key, one.value, appended=one.appended) for one in log
     ]
 
 
 class Oracle:
     """Watches one seed."""
 
-    def __init__(self, broker: Broker, book: RulesBook, judge_rules: JudgeRules) -> None:
+    def __init__(self, broker: Broker, book: RulesBook, judge_rules: JudgeRules, *, admits_rollback: bool) -> None:
+        self._admits_rollback = admits_rollback
         self._broker, self._book, self._judge_rules = broker, book, judge_rules
         self._checked = dict.fromkeys(SOURCE_TOPICS, 0)
         self._folded: dict[bytes, bytes | None] = {}
@@ -82,6 +81,8 @@ class Oracle:
         and roll cases back. Second, its own state stands at the offset of its own last row, and so it never reads the
         rows that the owner wrote before that one. Neither may happen to a case without such a row or such an owner.
         """
+        if not self._admits_rollback:
+            return
         known = self._applied.setdefault(id(disk), set())
         log = self._broker.log(CHANGELOG)
         for entry in log[:start]:
@@ -148,7 +149,11 @@ class Oracle:
 
     def at_rest(self, disk: Rdict, clock_ms: int) -> None:
         """The judge, the order of revisions, and the state beside the changelog."""
-        logs = self._broker.logs
+        # Owners alone must be right; what others wrote beside them may have other bytes while nothing fences them.
+        logs = {
+            topic: [entry for entry in log if not (entry.late and self._admits_rollback)]
+            for topic, log in self._broker.logs.items()
+        }
         topics = Topics(
             sources=[record for topic in SOURCE_TOPICS for record in records(topic, logs.get(topic, []))],
             results=records(RESULTS, logs.get(RESULTS, [])),

@@ -48,7 +48,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONHASHSEED": "0"}
 
 
-def run_here(first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False) -> Tally:
+def run_here(
+    first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False, admits_rollback: bool = True
+) -> Tally:
     """Seeds first..last in this process."""
     from tests.simulation.controls import CONTROLS
     from tests.simulation.process import Makers
@@ -60,7 +62,7 @@ def run_here(first: int, last: int, control: str | None = None, *, stops_at_fail
     gc.disable()
     try:
         for seed in range(first, last + 1):
-            outcome = run_seed(seed, makers)
+            outcome = run_seed(seed, makers, admits_rollback=admits_rollback)
             tally.seeds += 1
             tally.lives += outcome.lives
             tally.faults += outcome.faults
@@ -78,7 +80,9 @@ def run_here(first: int, last: int, control: str | None = None, *, stops_at_fail
     return tally
 
 
-def run(first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False) -> Tally:
+def run(
+    first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False, admits_rollback: bool = True
+) -> Tally:
     """Seeds first..last on all cores."""
     starts = range(first, last + 1, SEEDS_A_PROCESS)
 
@@ -87,6 +91,7 @@ def run(first: int, last: int, control: str | None = None, *, stops_at_failure: 
         command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{start}..{stop}", "--json", "--here"]
         command += ["--control", control] if control else []
         command += ["--first"] if stops_at_failure else []
+        command += [] if admits_rollback else ["--no-rollback"]
         done = subprocess.run(
             command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
         )

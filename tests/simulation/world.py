@@ -64,6 +64,9 @@ class Outcome:
     trace: list[str] = field(default_factory=list)
 
 
+PRODUCT = Makers()
+
+
 class Slot:
     """A place for a process with a disk."""
 
@@ -100,7 +103,7 @@ def rules_of(name: str) -> tuple[RulesBook, JudgeRules]:
 class World:
     """Everything around the processes of one seed."""
 
-    def __init__(self, seed: int, makers: Makers, *, traced: bool) -> None:
+    def __init__(self, seed: int, makers: Makers, *, traced: bool, admits_rollback: bool) -> None:
         self.outcome = Outcome(seed)
         self._digest = hashlib.blake2b(digest_size=8)
         self._traced, self._makers = traced, makers
@@ -110,7 +113,7 @@ class World:
         self._book = book
         self.broker = Broker(Random(f"{seed} broker"), self.loop.time, self.note)
         self.group = Group()
-        self.oracle = Oracle(self.broker, book, judge_rules)
+        self.oracle = Oracle(self.broker, book, judge_rules, admits_rollback=admits_rollback)
         self.group.on_commit = self._committed
         self.valkey = None
         if self.dice.random() < 0.8:
@@ -331,10 +334,10 @@ class World:
         self._do(run())
 
 
-def run_seed(seed: int, makers: Makers = Makers(), *, traced: bool = False) -> Outcome:  # noqa: B008 a constant
+def run_seed(seed: int, makers: Makers = PRODUCT, *, traced: bool = False, admits_rollback: bool = True) -> Outcome:
     """One seed, from nothing to rest."""
     logging.disable(logging.CRITICAL)
     try:
-        return World(seed, makers, traced=traced).run()
+        return World(seed, makers, traced=traced, admits_rollback=admits_rollback).run()
     finally:
         logging.disable(logging.NOTSET)
