@@ -28,6 +28,7 @@ from recon_stream.domain.facts import (
     Fact,
     Passed,
     Received,
+    Rejected,
 )
 from recon_stream.domain.ids import identity
 from recon_stream.domain.rules import Rules
@@ -102,7 +103,7 @@ class Case:
     """All facts of one transaction, folded. Not shared between partitions; `apply` is the only way it changes."""
 
     __slots__ = (
-        "_breaks", "_latest", "_passed", "_results", "_rules", "_void", "facts", "legs", "revision", "sources", "txn_id", "verdict",
+        "_breaks", "_latest", "_passed", "_places", "_results", "_rules", "_void", "facts", "legs", "revision", "sources", "txn_id", "verdict",
     )  # fmt: skip
 
     def __init__(self, txn_id: str, facts: Iterable[Fact] = ()) -> None:
@@ -118,6 +119,7 @@ class Case:
         self._latest = 0
         self._void = False
         self._results: list[Result | None] = _NONE_YET
+        self._places: dict[tuple[int, int], int] | None = None
         for fact in facts:
             self.apply(fact)
 
@@ -130,6 +132,8 @@ class Case:
         breaks = self._moved(found, legs, fact, corrects=corrects) if found or self._breaks else self._breaks
         verdict = self._verdict(legs, breaks)
         self.verdict, self.legs, self._breaks, self._rules = verdict, legs, breaks, fact.rules
+        if self._places is not None and isinstance(fact, Received | Conflicting | Rejected):
+            self._places[fact.source, fact.offset] = len(self.facts)
         self.facts.append(fact)
         if self.revision:
             if (verdict, legs, breaks) == said:
@@ -142,6 +146,16 @@ class Case:
         if breaks:
             _set_breaks(result, said[2], breaks)
         return result
+
+    def place_of(self, source: int, offset: int) -> int | None:
+        """Index of the fact that a record of the source at that offset made."""
+        if self._places is None:
+            self._places = {
+                (fact.source, fact.offset): index
+                for index, fact in enumerate(self.facts)
+                if isinstance(fact, Received | Conflicting | Rejected)
+            }
+        return self._places.get((source, offset))
 
     def result_of(self, index: int) -> Result | None:
         """The revision that the fact at `index` made, folded again."""

@@ -42,7 +42,7 @@ def decide(case: Case, record: Received) -> Decision:
     state = case.sources[source]
     known = state.accepted(event.event_id)
     if offset <= state.last_offset:
-        index = _fact_at(case, source, offset)
+        index = case.place_of(source, offset)
         if index is not None:
             return Decision(Outcome.REREAD, None, case.result_of(index))
     if known is None or event.revision > known.event.revision:
@@ -62,7 +62,7 @@ def reject(case: Case, source: int, offset: int, timestamp: int, reason: str, ru
     """What a record changes that decoded but was invalid."""
     state = case.sources[source]
     if offset <= state.last_offset:
-        index = _fact_at(case, source, offset)
+        index = case.place_of(source, offset)
         return Decision(Outcome.REREAD, None, None if index is None else case.result_of(index))
     if state.invalid:
         return Decision(Outcome.REJECTED, None, None)
@@ -91,10 +91,3 @@ def every_result(case: Case) -> list[Result]:
     """All revisions of the case, in order."""
     made = [case.result_of(index) for index in range(len(case.facts))]
     return [result for result in made if result is not None]
-
-
-def _fact_at(case: Case, source: int, offset: int) -> int | None:
-    for index, fact in enumerate(case.facts):
-        if isinstance(fact, Received | Conflicting | Rejected) and fact.source == source and fact.offset == offset:
-            return index
-    return None

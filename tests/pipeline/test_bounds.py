@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from recon_stream.domain.facts import EVERY_SOURCE, Deadline, DeadlineKind
+import pytest
+
+from recon_stream.domain import case as case_module
+from recon_stream.domain.case import Case, Result
+from recon_stream.domain.facts import EVERY_SOURCE, Deadline, DeadlineKind, Fact
 from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason
 from recon_stream.pipeline.unit import CASE_BYTES_MAX, Unit
@@ -28,8 +32,8 @@ def test_a_case_takes_facts_until_its_row_is_full_and_then_buries_the_rest() -> 
     """Endless events of one transaction: the row stays below a message of Kafka, and no record is lost without a word."""
     bench = Bench(BOOK)
     bench.keeps_cases = True
-    records = [arrived(0, offset, T0, "T", event_of(core(offset, size=1000)), BOOK.current) for offset in range(600)]
-    for start in range(0, 600, 100):
+    records = [arrived(0, offset, T0, "T", event_of(core(offset, size=1000)), BOOK.current) for offset in range(1200)]
+    for start in range(0, 1200, 100):
         bench.unit(records[start : start + 100])
     row = bench.rows[case_key("T")]
     assert CASE_BYTES_MAX < len(row) < BATCH_BYTES
@@ -43,6 +47,32 @@ def test_a_case_takes_facts_until_its_row_is_full_and_then_buries_the_rest() -> 
     bench.unit(records)
     assert bench.rows[case_key("T")] == row
     assert len(bench.dead_letters) == 2 * buried
+
+
+@pytest.mark.skipif(not str(case_module.__file__).endswith(".py"), reason="native code does not show its calls")
+def test_ten_thousand_events_of_one_transaction_cost_in_proportion_when_they_are_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A case of thousands of facts is folded once a unit, not once a record: no sender can stop a partition that way."""
+    records = [arrived(0, offset, T0, "T", event_of(core(offset)), BOOK.current) for offset in range(10_000)]
+    bench = Bench(BOOK)
+    for start in range(0, len(records), 1000):
+        bench.unit(records[start : start + 1000])
+    assert [result["primary_class"] for result in bench.results] == ["DUPLICATE_ENTRY"]
+    facts = sum(1 for kind in bench.outcomes if kind[0] == "ACCEPTED")
+    assert facts + len(bench.dead_letters) == len(records)
+    folded = 0
+    apply = Case.apply
+
+    def counted(case: Case, fact: Fact) -> Result | None:
+        nonlocal folded
+        folded += 1
+        return apply(case, fact)
+
+    monkeypatch.setattr(Case, "apply", counted)
+    bench.unit(records)
+    assert folded == 2 * facts, "once from its row, once for what its records said"
+    assert len(bench.rows) == 1
 
 
 def test_the_outbox_of_a_unit_names_every_case_that_it_publishes_and_fits_into_messages() -> None:
