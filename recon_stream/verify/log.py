@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +16,7 @@ from recon_stream.settings import Settings
 from recon_stream.transport.reach import kafka_away
 
 TIMEOUT_SECONDS = 30.0
+RETRY_SECONDS = 0.2
 POLL_MS = 500
 POLL_RECORDS = 5000
 FETCH_BYTES = 4 << 20
@@ -71,18 +72,20 @@ class Log:
     async def bounds(self, partitions: Iterable[Partition]) -> tuple[dict[Partition, int], dict[Partition, int]]:
         """(first offset that is still there, offset behind the last record) of each partition, as they are now."""
         tps = [TopicPartition(*partition) for partition in partitions]
-        begins = await self._asked(self._consumer.beginning_offsets(tps))
-        ends = await self._asked(self._consumer.end_offsets(tps))
+        begins = await self._asked(lambda: self._consumer.beginning_offsets(tps))
+        ends = await self._asked(lambda: self._consumer.end_offsets(tps))
         return {tuple(tp): begin for tp, begin in begins.items()}, {tuple(tp): end for tp, end in ends.items()}
 
     async def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
         """The offset behind the last record of each partition."""
-        ends = await self._asked(self._consumer.end_offsets([TopicPartition(*partition) for partition in partitions]))
+        ends = await self._asked(
+            lambda: self._consumer.end_offsets([TopicPartition(*partition) for partition in partitions])
+        )
         return {tuple(tp): end for tp, end in ends.items()}
 
     async def committed(self, group: str) -> dict[Partition, int]:
         """What a consumer group has committed; empty for a group that there is not."""
-        offsets = await self._asked(self._admin.list_consumer_group_offsets(group))
+        offsets = await self._asked(lambda: self._admin.list_consumer_group_offsets(group))
         return {tuple(tp): metadata.offset for tp, metadata in offsets.items() if metadata.offset >= 0}
 
     async def read(
@@ -132,9 +135,15 @@ class Log:
             newest[topic] = max(newest.get(topic, 0), *(entry.timestamp for entry in entries))
         return newest
 
-    async def _asked(self, request: Any) -> Any:
+    async def _asked(self, request: Callable[[], Awaitable[Any]]) -> Any:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                return await request
+                while True:
+                    try:
+                        return await request()
+                    except KafkaError as error:
+                        if not error.retriable:
+                            raise
+                        await asyncio.sleep(RETRY_SECONDS)  # a new cluster has no coordinator of groups at first
         except (KafkaError, OSError, TimeoutError) as error:
             raise await kafka_away(self._settings, error) from error
