@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,8 +86,11 @@ def run(
 ) -> Tally:
     """Seeds first..last on all cores."""
     starts = range(first, last + 1, SEEDS_A_PROCESS)
+    has_failed = threading.Event()
 
     def part(start: int) -> Tally:
+        if stops_at_failure and has_failed.is_set():
+            return Tally()
         stop = min(last, start + SEEDS_A_PROCESS - 1)
         command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{start}..{stop}", "--json", "--here"]
         command += ["--control", control] if control else []
@@ -99,6 +103,8 @@ def run(
             raise RuntimeError(f"seeds {start}..{stop}: {done.stderr[-2000:]}")
         found = json.loads(done.stdout)
         found["failed"] = {int(seed): texts for seed, texts in found["failed"].items()}
+        if found["failed"]:
+            has_failed.set()
         return Tally(**found)
 
     total = Tally()
