@@ -159,8 +159,8 @@ def arm_outbox() -> None:
         finally:
             inside.discard(self._number)
 
-    async def publish_changelog(self: Any, partition: int, rows: Any) -> int | None:
-        offset = await changelog(self, partition, rows)
+    async def publish_changelog(self: Any, partition: int, *what: Any) -> int | None:
+        offset = await changelog(self, partition, *what)
         if partition in inside:
             Failpoint.hit("worker.outbox.acknowledged")
         return offset

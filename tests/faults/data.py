@@ -15,7 +15,7 @@ from tests.faults.bench import Bench
 from tests.faults.points import Plan
 from tests.faults.scenarios import scenario
 
-POISON_MIX = dict.fromkeys(DEFAULT_MIX, 0) | {Fault.CLEAN: 970, Fault.POISON: 15, Fault.UNKNOWN_SCHEMA: 15}
+POISON_MIX = dict(DEFAULT_MIX) | {Fault.POISON: 15, Fault.UNKNOWN_SCHEMA: 15}
 STORM_COPIES_MAX = 1000
 STORM_RECORDS = 40
 
@@ -60,7 +60,9 @@ async def storm(bench: Bench) -> None:
             consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
             consumer.seek(tp, max(0, end - 300))
-            found = (await consumer.getmany(tp, timeout_ms=5000, max_records=300)).get(tp, [])
+            found = []
+            while await consumer.position(tp) < end:
+                found += (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
             newest = {record.key: record for record in found if record.key and record.value and len(record.value) > 60}
             assert len(newest) >= STORM_RECORDS, "too little to copy"
             for record in random.sample(list(newest.values()), STORM_RECORDS):

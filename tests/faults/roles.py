@@ -98,6 +98,9 @@ class Role:
                 await asyncio.sleep(POLL_SECONDS)
             self._note_strike()
             if self._wanted:
+                if self._plan.point:
+                    self.plans.appendleft(self._plan)  # it ended by something else before it came to its point
+                    self._plan = Plan()
                 self.exits.append(process.returncode)
                 assert process.returncode != CONFIGURATION, f"{self.name} refuses to start: {self.log_end()}"
                 assert len(self.exits) < RESTARTS_MAX, f"{self.name} ends again and again: {self.log_end()}"
