@@ -72,8 +72,8 @@ class Log:
     async def bounds(self, partitions: Iterable[Partition]) -> tuple[dict[Partition, int], dict[Partition, int]]:
         """(first offset that is still there, offset behind the last record) of each partition, as they are now."""
         tps = [TopicPartition(*partition) for partition in partitions]
-        begins = await self._asked(lambda: self._consumer.beginning_offsets(tps))
-        ends = await self._asked(lambda: self._consumer.end_offsets(tps))
+        begins = await self._asked(self._consumer.beginning_offsets, tps)
+        ends = await self._asked(self._consumer.end_offsets, tps)
         return {tuple(tp): begin for tp, begin in begins.items()}, {tuple(tp): end for tp, end in ends.items()}
 
     async def ends(self, partitions: Iterable[Partition]) -> dict[Partition, int]:
@@ -85,7 +85,7 @@ class Log:
 
     async def committed(self, group: str) -> dict[Partition, int]:
         """What a consumer group has committed; empty for a group that there is not."""
-        offsets = await self._asked(lambda: self._admin.list_consumer_group_offsets(group))
+        offsets = await self._asked(self._admin.list_consumer_group_offsets, group)
         return {tuple(tp): metadata.offset for tp, metadata in offsets.items() if metadata.offset >= 0}
 
     async def read(
@@ -105,7 +105,7 @@ class Log:
             consumer.seek(tp, position)
         silent_since = asyncio.get_running_loop().time()
         while open_tps:
-            got = await self._asked(consumer.getmany(*open_tps, timeout_ms=POLL_MS, max_records=POLL_RECORDS))
+            got = await self._asked(consumer.getmany, *open_tps, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
             for tp, messages in got.items():
                 before = open_tps[tp]
                 entries = [Entry(m.offset, m.timestamp, m.key, m.value) for m in messages if m.offset < before]
@@ -113,7 +113,7 @@ class Log:
                     yield tuple(tp), entries
             moved = False
             for tp, before in list(open_tps.items()):
-                position = min(before, await self._asked(consumer.position(tp)))
+                position = min(before, await self._asked(consumer.position, tp))
                 progress(position - positions[tp])
                 moved = moved or position > positions[tp]
                 positions[tp] = position
@@ -135,12 +135,12 @@ class Log:
             newest[topic] = max(newest.get(topic, 0), *(entry.timestamp for entry in entries))
         return newest
 
-    async def _asked(self, request: Callable[[], Awaitable[Any]]) -> Any:
+    async def _asked(self, request: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any) -> Any:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 while True:
                     try:
-                        return await request()
+                        return await request(*arguments, **named)
                     except KafkaError as error:
                         if not error.retriable:
                             raise
