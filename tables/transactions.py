@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, cast
+from typing import cast
 
 import rocksdict
 
 from recon_stream.apps import worker
 from recon_stream.domain.facts import EVERY_SOURCE, Deadline
 from recon_stream.topics import TABLE, changelog_topic
+from tables.claims import IN_FORCE
 from tables.rows import (
     INDEX,
     META,
@@ -21,7 +22,7 @@ from tables.rows import (
     outbox_key,
     parse_index_key,
 )
-from tables.store import Store
+from tables.store import Store, keys_of_kind, void_keys
 
 table = worker.Table(
     TABLE,
@@ -65,6 +66,19 @@ class Partition:
         """The partition's own row; None before anything was written."""
         row = self._db.get(META)
         return None if row is None else Meta.decode(row)
+
+    def claim(self) -> bytes | None:
+        """The claim in force; None before there was one."""
+        return cast("bytes | None", self._db.get(IN_FORCE))
+
+    def offset(self) -> int:
+        """Of the last changelog record that the state knows of; -1 before the first one."""
+        row = self._db.get(Store.offset_key)
+        return -1 if row is None else int(cast("bytes", row))
+
+    def void(self) -> list[bytes]:
+        """The keys whose last record in the changelog does not count."""
+        return void_keys(self._db)
 
     def outbox(self, meta: Meta) -> list[bytes]:
         """Keys of the cases of which the last unit of work published results, or was to."""
@@ -124,8 +138,4 @@ class Partition:
         )
 
     def _index(self, start: bytes) -> Iterator[bytes]:
-        keys: Any = self._db.keys(from_key=start)
-        for key in keys:
-            if key[:1] != INDEX:
-                return
-            yield key
+        return keys_of_kind(self._db, INDEX, start)

@@ -52,6 +52,10 @@ FILTER_FAIL_OPEN = Counter(
 )
 ZOMBIES = Counter("recon_zombies_total", "Units of work that found another worker's name on an event in flight.")
 RECOVERED = Counter("recon_recovered_records_total", "Changelog records applied while recovering.")
+VOID_ROWS = Counter(
+    "recon_void_rows_total",
+    "Changelog records left out while recovering: a worker wrote them that had lost the partition.",
+)
 RECOVERY_REMAINING = Gauge(
     "recon_recovery_rows_remaining", "Changelog rows still to recover, at most, by partition.", ["partition"]
 )

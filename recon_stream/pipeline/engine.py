@@ -26,6 +26,7 @@ from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
 from recon_stream.transport.batch import RecordBatch
 from recon_stream.transport.placement import Placement
 from recon_stream.transport.publish import pack, publish
+from tables.claims import HEADER
 from tables.rows import Meta
 from tables.transactions import CHANGELOG, Revoked
 
@@ -157,9 +158,11 @@ class Engine:
             return NEVER
         return passed
 
-    async def publish_changelog(self, partition: int, rows: list[tuple[bytes, bytes | None]]) -> int | None:
+    async def publish_changelog(
+        self, partition: int, rows: list[tuple[bytes, bytes | None]], claim: bytes
+    ) -> int | None:
         """See Surroundings."""
-        return await self._publish(CHANGELOG, partition, rows)
+        return await self._publish(CHANGELOG, partition, rows, [(HEADER, claim)])
 
     async def publish_results(
         self, partition: int, results: Keyed, mismatches: Keyed, dead_letters: list[DeadLetter]
@@ -174,11 +177,13 @@ class Engine:
             ),
         )
 
-    async def _publish(self, topic: str, partition: int, pairs: Any) -> int | None:
+    async def _publish(
+        self, topic: str, partition: int, pairs: Any, headers: list[tuple[str, bytes]] | None = None
+    ) -> int | None:
         if not pairs:
             return None
         producer = self._app.batch_producer
-        return await publish(producer, topic, partition, pack(producer, pairs, int(time.time() * 1000)))
+        return await publish(producer, topic, partition, pack(producer, pairs, int(time.time() * 1000), headers))
 
     # Progress of the feeds
 

@@ -1,5 +1,7 @@
 """One lane a partition number: the batches of the three topics of that partition, one unit of work at a time.
 
+A lane begins with its claim at the end of the changelog (tables/claims.py), and goes on only while nobody else has appended.
+
 Order of a unit: changelog acknowledged, then results acknowledged, then the state with its changelog offset in one write,
 then the batches are done and their offsets may be committed. A crash anywhere reads the same records again, and
 the same facts give the same bytes.
@@ -29,7 +31,8 @@ from recon_stream.pipeline.reading import EventReader
 from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of, seen_of
 from recon_stream.redis.dedup import DuplicateFilter, Seen
 from recon_stream.transport.batch import RecordBatch
-from tables.rows import CASE, Meta
+from tables.claims import IN_FORCE, ForeignRows, next_claim, void_key
+from tables.rows import CASE, Meta, RowChange
 from tables.transactions import GATES, Partition, Revoked
 
 logger = logging.getLogger(__name__)
@@ -77,8 +80,10 @@ class Surroundings(Protocol):
     def new_encoder(self, partition: int) -> ResultEncoder:
         """For the results of a lane."""
 
-    async def publish_changelog(self, partition: int, rows: list[tuple[bytes, bytes | None]]) -> int | None:
-        """Append rows to the changelog; the offset of the last one, acknowledged."""
+    async def publish_changelog(
+        self, partition: int, rows: list[tuple[bytes, bytes | None]], claim: bytes
+    ) -> int | None:
+        """Append rows to the changelog under a claim; the offset of the last one, acknowledged."""
 
     async def publish_results(
         self, partition: int, results: Keyed, mismatches: Keyed, dead_letters: list[DeadLetter]
@@ -100,6 +105,7 @@ class Lane:
         self._around, self._number, self._generation = around, partition, generation
         self._state = Partition(partition)
         self._meta = self._state.meta() or Meta(os.urandom(8), (NEVER, NEVER, NEVER), 0)
+        self._claim, self._end = next_claim(self._state.claim()), self._state.offset()
         self._due_from: dict[int, int] = {gate: self._first_due(gate) for gate in GATES}
         self._encode = around.new_encoder(partition)
         self._held: dict[bytes, Held] = {}
@@ -124,6 +130,7 @@ class Lane:
     async def run(self, unit_records_max: int) -> None:
         """Work until the partition is revoked; whatever is still queued then is handed back, not done."""
         try:
+            await self._take_over()
             if self._meta.outbox_parts:
                 await self._publish_outbox()
             while self._is_ours():
@@ -256,10 +263,8 @@ class Lane:
             for gate, _, instant in change.after:
                 self._due_from[gate] = min(self._due_from[gate], instant)
         clock.lap("rows")
-        await self._check_ours()
-        offset = await self._around.publish_changelog(self._number, [(key, row) for key, row, _, _ in changes])
+        offset = await self._append([(key, row) for key, row, _, _ in changes])
         clock.lap("changelog")
-        await self._check_ours()
         await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
         clock.lap("results")
         await self._check_ours()
@@ -267,6 +272,32 @@ class Lane:
         self._meta = unit.meta
         self._forget_oldest()
         clock.lap("state_put")
+
+    async def _take_over(self) -> None:
+        """Claim the partition: what others append from here on is void, wherever they were suspended.
+
+        Only when the claim stands where it was expected is the state known to be whole, and may rows follow: keys whose last
+        record is void get their row again, else compaction would leave the void record alone.
+        """
+        offset = await self._append([(IN_FORCE, self._claim)])
+        self._state.write([RowChange(IN_FORCE, self._claim, [], [])], [], offset)
+        void = self._state.void()
+        if void:
+            rows = list(zip(void, self._state.rows(void), strict=True))
+            offset = await self._append([(key, row) for key, row in rows if key != IN_FORCE])
+            self._state.write([RowChange(void_key(key), None, [], []) for key in void], [], offset)
+
+    async def _append(self, rows: list[tuple[bytes, bytes | None]]) -> int | None:
+        """Append rows right behind the last one known. Raises ForeignRows where others have come in between."""
+        await self._check_ours()
+        last = await self._around.publish_changelog(self._number, rows, self._claim)
+        await self._check_ours()
+        if last is not None:
+            expected = self._end + len(rows)
+            if last != expected:
+                raise ForeignRows(f"partition {self._number}: the changelog is at {last} where {expected} was expected")
+            self._end = last
+        return last
 
     async def _check_ours(self) -> None:
         """Go on only as the owner. After a suspension nobody knows whether that is so until a heartbeat is answered."""

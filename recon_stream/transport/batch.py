@@ -28,6 +28,10 @@ class RawRecord(Protocol):
     def value(self) -> bytes | None:
         """The value as it was sent."""
 
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """The headers as they were sent."""
+
 
 class RecordBatch:
     """Raw records of ONE partition in offset order, never empty; the value of an event of a source topic.

@@ -13,19 +13,24 @@ from recon_stream.errors import InvariantViolated, TransientFailure
 
 
 def pack(
-    producer: AIOKafkaProducer, pairs: Iterable[tuple[bytes | None, bytes | None]], timestamp_ms: int
+    producer: AIOKafkaProducer,
+    pairs: Iterable[tuple[bytes | None, bytes | None]],
+    timestamp_ms: int,
+    headers: list[tuple[str, bytes]] | None = None,
 ) -> list[BatchBuilder]:
     """(key, value) pairs in order, as record batches ready for `publish`; a value of None is a tombstone.
+
+    Every record carries the same headers.
 
     Raises InvariantViolated on a record that no batch of the producer can hold: sizes are bounded before this point.
     """
     builders: list[BatchBuilder] = []
     builder: BatchBuilder | None = None
     for key, value in pairs:
-        if builder is None or builder.append(timestamp=timestamp_ms, key=key, value=value) is None:
+        if builder is None or builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
             builder = producer.create_batch()
             builders.append(builder)
-            builder.append(timestamp=timestamp_ms, key=key, value=value)
+            builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
             # An empty batch takes a record of any size; the broker would refuse it, with everything around it.
             if builder.size() > producer._message_accumulator._batch_size:
                 size = len(key or b"") + len(value or b"")

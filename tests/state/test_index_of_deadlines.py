@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -43,6 +43,7 @@ class Record(NamedTuple):
     key: bytes
     value: bytes | None
     timestamp: int = 0
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @pytest.fixture

@@ -57,9 +57,9 @@ def walk(seed: int, store: Store, reopened: Callable[[], None]) -> list[Any]:
             rows[key] = change.after
         elif what == 3:
             other = dice.choice(keys)
-            records = [SimpleNamespace(offset=offset, key=key, value=row)]
+            records = [SimpleNamespace(offset=offset, key=key, value=row, headers=[])]
             if other != key:
-                records.append(SimpleNamespace(offset=offset + 1, key=other, value=None))
+                records.append(SimpleNamespace(offset=offset + 1, key=other, value=None, headers=[]))
                 rows[other] = []
             store.apply_rows(CHANGELOG, records)
             rows[key] = wanted
