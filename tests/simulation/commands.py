@@ -18,7 +18,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--trace", action="store_true", help="tell what happens, with virtual seconds")
     parser.add_argument("--seeds", help="run a range, A..B")
     parser.add_argument("--control", help="run a broken copy of the product (controls.py)")
-    parser.add_argument("--no-rollback", action="store_true", help="admit no damage by processes without the partition")
     parser.add_argument("--first", action="store_true", help="stop at the first seed that fails")
     parser.add_argument("--here", action="store_true", help="in this process only")
     parser.add_argument("--json", action="store_true", help="the outcome as JSON")
@@ -34,10 +33,10 @@ def main() -> int:
         os.execve(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]], environment())
     args = arguments()
     if args.seed is not None:
-        return replay(args.seed, args.control, traced=args.trace, admits_rollback=not args.no_rollback)
+        return replay(args.seed, args.control, traced=args.trace)
     first, last = (int(part) for part in args.seeds.split(".."))
     work = run_here if args.here else run
-    tally = work(first, last, args.control, stops_at_failure=args.first, admits_rollback=not args.no_rollback)
+    tally = work(first, last, args.control, stops_at_failure=args.first)
     if args.json:
         print(json.dumps(asdict(tally)))
     else:
@@ -45,13 +44,13 @@ def main() -> int:
     return 1 if tally.failed else 0
 
 
-def replay(seed: int, control: str | None, *, traced: bool, admits_rollback: bool) -> int:
+def replay(seed: int, control: str | None, *, traced: bool) -> int:
     """One seed, with its trace."""
     from tests.simulation.controls import CONTROLS
     from tests.simulation.process import Makers
     from tests.simulation.world import run_seed
 
-    outcome = run_seed(seed, CONTROLS[control] if control else Makers(), traced=traced, admits_rollback=admits_rollback)
+    outcome = run_seed(seed, CONTROLS[control] if control else Makers(), traced=traced)
     for line in outcome.trace:
         print(line)
     for text in outcome.violations:

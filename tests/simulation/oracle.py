@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -41,20 +40,19 @@ def records(topic: str, log: Iterable[Entry]) -> list[Record]:
 class Oracle:
     """Watches one seed."""
 
-    def __init__(self, broker: Broker, book: RulesBook, judge_rules: JudgeRules, *, admits_rollback: bool) -> None:
-        self._admits_rollback = admits_rollback
+    def __init__(self, broker: Broker, book: RulesBook, judge_rules: JudgeRules) -> None:
         self._broker, self._book, self._judge_rules = broker, book, judge_rules
         self._checked = dict.fromkeys(SOURCE_TOPICS, 0)
         self._folded: dict[bytes, bytes | None] = {}
         self._folded_to = 0
         self._buried: set[tuple[str, int]] = set()
         self._buried_to = 0
-        self._overwritten: dict[bytes, bytes | None] = {}
-        """The rows of processes that had lost the partition, where theirs is the last one of the key."""
-        self._rolled_back: set[bytes] = set()
-        """Keys of which a recovery took such a row."""
-        self._applied: dict[int, set[int]] = {}
-        """By disk, the offsets of the changelog that recoveries have applied to it."""
+        self._in_force = (0, 0)
+        """The claim under which rows count: (number, token)."""
+        self._void: dict[bytes, int] = {}
+        """The offset of the last record of a key, where that is one that does not count."""
+        self._unhealed: dict[bytes, int] = {}
+        """The same, as it was when somebody took the partition over."""
         self.violations: list[str] = []
 
     def violation(self, kind: str, text: str) -> None:
@@ -62,35 +60,22 @@ class Oracle:
         self.violations.append(f"{kind}: {text}")
 
     def fold(self) -> dict[bytes, bytes | None]:
-        """The last value that an owner gave every key of the changelog; None: it was deleted."""
+        """The last value that counts of every key of the changelog; None: it was deleted."""
         log = self._broker.log(CHANGELOG)
         for entry in log[self._folded_to :]:
             assert entry.key is not None
-            if entry.late:
-                self._overwritten[entry.key] = entry.value
-            else:
-                self._overwritten.pop(entry.key, None)
+            ((_, claim),) = entry.headers
+            writer = int.from_bytes(claim[:4], "big"), int.from_bytes(claim[4:], "big")
+            if writer[0] > self._in_force[0]:
+                self._in_force, self._unhealed = writer, dict(self._void)
+            if writer == self._in_force:
                 self._folded[entry.key] = entry.value
+                self._void.pop(entry.key, None)
+                self._unhealed.pop(entry.key, None)
+            else:
+                self._void[entry.key] = entry.offset
         self._folded_to = len(log)
         return self._folded
-
-    def on_recovery(self, disk: Rdict, slot: str, start: int, applied: list[Entry]) -> None:
-        """What a process without the partition has written comes back, or hides what the owner wrote.
-
-        This is what the design admits, because nothing fences such a process. First, its rows are read like any others
-        and roll cases back. Second, its own state stands at the offset of its own last row, and so it never reads the
-        rows that the owner wrote before that one. Neither may happen to a case without such a row or such an owner.
-        """
-        if not self._admits_rollback:
-            return
-        known = self._applied.setdefault(id(disk), set())
-        log = self._broker.log(CHANGELOG)
-        for entry in log[:start]:
-            if entry.offset not in known and (entry.writer is None or not entry.writer.name.startswith(slot)):
-                self._rolled_back.add(entry.key or b"")
-        known.update(entry.offset for entry in applied)
-        late = {entry.key: entry.late for entry in applied}
-        self._rolled_back |= {key for key, is_late in late.items() if is_late and key is not None}
 
     # At every commit
 
@@ -122,11 +107,7 @@ class Oracle:
         if txn_id is None or event is None:
             return False
         key = CASE + txn_id.encode()
-        if key in self._rolled_back:
-            return True
-        return any(
-            self._tells(topic, entry, txn_id, event, rows[key]) for rows in (folded, self._overwritten) if key in rows
-        )
+        return key in folded and self._tells(topic, entry, txn_id, event, folded[key])
 
     def _tells(self, topic: str, entry: Entry, txn_id: str, event: Event, row: bytes | None) -> bool:
         if row is None:
@@ -140,20 +121,9 @@ class Oracle:
 
     # At the end
 
-    def _is_rolled_back(self, text: str) -> bool:
-        names = {key[1:].decode() for key in self._rolled_back if key[:1] == CASE}
-        return any(re.search(rf"\b{re.escape(name)}\b", text) for name in names)
-
-    def _is_overwritten(self, key: bytes) -> bool:
-        return key in self._overwritten or key in self._rolled_back
-
     def at_rest(self, disk: Rdict, clock_ms: int) -> None:
         """The judge, the order of revisions, and the state beside the changelog."""
-        # Owners alone must be right; what others wrote beside them may have other bytes while nothing fences them.
-        logs = {
-            topic: [entry for entry in log if not (entry.late and self._admits_rollback)]
-            for topic, log in self._broker.logs.items()
-        }
+        logs = self._broker.logs
         topics = Topics(
             sources=[record for topic in SOURCE_TOPICS for record in records(topic, logs.get(topic, []))],
             results=records(RESULTS, logs.get(RESULTS, [])),
@@ -163,7 +133,7 @@ class Oracle:
         )
         options = Options(clock_ms=clock_ms, settle_ms=0, may_be_empty=frozenset(EXAMINED))
         report = judge(topics, self._judge_rules, options)
-        self.violations += [text for text in report.violations if not self._is_rolled_back(text)]
+        self.violations += report.violations
         self._state_is_the_changelog(disk)
 
     def _state_is_the_changelog(self, disk: Rdict) -> None:
@@ -171,16 +141,18 @@ class Oracle:
         folded = {key: row for key, row in self.fold().items() if row is not None}
         kept = {key: row for key, row in rows.items() if key[:1] in (CASE, META) and key != Store.offset_key}
         for key in sorted(kept.keys() | folded.keys()):
-            if key[:1] in (CASE, META) and not self._is_overwritten(key) and kept.get(key) != folded.get(key):
+            if key[:1] in (CASE, META) and kept.get(key) != folded.get(key):
                 self.violation("state", f"{key!r} differs between the state and the folded changelog")
-        if META in folded and not self._is_overwritten(META):
+        if META in folded:
             parts = Meta.decode(folded[META]).outbox_parts
             for number in range(parts):
                 key = OUTBOX + b"%d" % number
-                if rows.get(key) != folded.get(key) and not self._is_overwritten(key):
+                if rows.get(key) != folded.get(key):
                     self.violation("state", f"{key!r} differs between the state and the folded changelog")
                 elif key in rows:
                     decode_outbox(rows[key])
+        for key, offset in self._unhealed.items():
+            self.violation("compaction", f"of {key!r} it would leave what does not count, at {offset}")
         indexed = {key for key in rows if key[:1] == INDEX}
         wanted = {
             index_key(deadline, key) for key, row in kept.items() if key[:1] == CASE for deadline in deadlines_of(row)

@@ -49,9 +49,7 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONHASHSEED": "0"}
 
 
-def run_here(
-    first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False, admits_rollback: bool = True
-) -> Tally:
+def run_here(first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False) -> Tally:
     """Seeds first..last in this process."""
     from tests.simulation.controls import CONTROLS
     from tests.simulation.process import Makers
@@ -63,7 +61,7 @@ def run_here(
     gc.disable()
     try:
         for seed in range(first, last + 1):
-            outcome = run_seed(seed, makers, admits_rollback=admits_rollback)
+            outcome = run_seed(seed, makers)
             tally.seeds += 1
             tally.lives += outcome.lives
             tally.faults += outcome.faults
@@ -81,9 +79,7 @@ def run_here(
     return tally
 
 
-def run(
-    first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False, admits_rollback: bool = True
-) -> Tally:
+def run(first: int, last: int, control: str | None = None, *, stops_at_failure: bool = False) -> Tally:
     """Seeds first..last on all cores."""
     starts = range(first, last + 1, SEEDS_A_PROCESS)
     has_failed = threading.Event()
@@ -95,7 +91,6 @@ def run(
         command = [sys.executable, "-m", "tests.simulation", "--seeds", f"{start}..{stop}", "--json", "--here"]
         command += ["--control", control] if control else []
         command += ["--first"] if stops_at_failure else []
-        command += [] if admits_rollback else ["--no-rollback"]
         done = subprocess.run(
             command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
         )

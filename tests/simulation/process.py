@@ -23,7 +23,7 @@ from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.driver import Consumer
 from recon_stream.transport.fetch import EndOffsets, Fetched
 from tables.transactions import CHANGELOG
-from tests.simulation.broker import Broker, Entry, Group, Producer
+from tests.simulation.broker import Broker, Group, Producer
 from tests.simulation.disk import Rdict
 from tests.simulation.loop import LIFE, Life
 from tests.simulation.seams import STORE, T0, store_on
@@ -190,9 +190,7 @@ class Process:
         book: RulesBook,
         makers: Makers,
         on_end: Callable[[Process], None],
-        on_recovery: Callable[[Process, int, list[Entry]], None],
     ) -> None:
-        self._on_recovery = on_recovery
         self.name, self.disk, self._broker, self._group, self._on_end = name, disk, broker, group, on_end
         dice = broker.dice
         self.life = Life(name)
@@ -311,11 +309,9 @@ class Process:
         log, start = self._broker.log(CHANGELOG), 0 if persisted is None else persisted + 1
         end = len(log)
         self._broker.note(f"{self.name}: recovers {start}..{end - 1}")
-        self._on_recovery(self, start, [])
         while start < end and self._revoked < generation:
             stop = min(end, start + self._broker.dice.choice((1, 5, 1000)))
             self.store.apply_rows(CHANGELOG_TP, log[start:stop])
-            self._on_recovery(self, start, log[start:stop])
             start = stop
             await asyncio.sleep(self._broker.way())
 

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from recon_stream.avro import schema_text
 from recon_stream.domain.rules import RulesBook
+from tables.transactions import CHANGELOG
 from tests.judge.rules import Rules as JudgeRules
 from tests.judge.rules import load_rules
 from tests.simulation.broker import Broker, Group
@@ -43,7 +44,7 @@ class Fault(NamedTuple):
 
 
 FAULTS = (
-    "kill", "kill", "kill_soon", "kill_soon", "kill_soon", "move", "same", "lose", "lose", "zombie", "broker", "slow", "slow",
+    "kill", "kill", "kill_soon", "kill_soon", "kill_soon", "move", "same", "lose", "lose", "zombie", "frozen", "frozen", "broker", "slow", "slow",
     "redis_away", "redis_flaky", "redis_flush",
 )  # fmt: skip
 
@@ -103,7 +104,7 @@ def rules_of(name: str) -> tuple[RulesBook, JudgeRules]:
 class World:
     """Everything around the processes of one seed."""
 
-    def __init__(self, seed: int, makers: Makers, *, traced: bool, admits_rollback: bool) -> None:
+    def __init__(self, seed: int, makers: Makers, *, traced: bool) -> None:
         self.outcome = Outcome(seed)
         self._digest = hashlib.blake2b(digest_size=8)
         self._traced, self._makers = traced, makers
@@ -113,7 +114,7 @@ class World:
         self._book = book
         self.broker = Broker(Random(f"{seed} broker"), self.loop.time, self.note)
         self.group = Group()
-        self.oracle = Oracle(self.broker, book, judge_rules, admits_rollback=admits_rollback)
+        self.oracle = Oracle(self.broker, book, judge_rules)
         self.group.on_commit = self._committed
         self.valkey = None
         if self.dice.random() < 0.8:
@@ -206,6 +207,7 @@ class World:
         for slot in self.slots:
             if slot.process is not None:
                 slot.process.life.dies_at_step = -1
+                slot.process.app.batch_producer.is_held = False
 
     def _check_tasks(self) -> None:
         for process in self._everyone:
@@ -226,7 +228,6 @@ class World:
         process = slot.process = Process(
             f"{slot.name}#{slot.lives}", slot.disk, self.broker, self.group, self.valkey, self.registry, self._book,
             self._makers, lambda process: self._ended(slot, process),
-            lambda _, start, applied: self.oracle.on_recovery(slot.disk, f"{slot.name}#", start, applied),
         )  # fmt: skip
         self._everyone.append(process)
         process.start()
@@ -263,10 +264,12 @@ class World:
             if wanted == "owner" and owner is not None:
                 continue
             others = [process for process in self._alive() if process is not owner]
-            if wanted in ("lose", "zombie") and owner is not None and others:
+            if wanted in ("lose", "zombie", "frozen") and owner is not None and others:
                 lost = self.group.generation
+                if wanted == "frozen":
+                    await self._freeze(owner)
                 self._give(self.dice.choice(others))
-                self._do(self._tell(owner, lost, self.dice.choice((0.2, 1.0)) if wanted == "zombie" else 0.0))
+                self._do(self._tell(owner, lost, self.dice.choice((0.2, 1.0)) if wanted != "lose" else 0.0))
                 continue
             if owner is not None:
                 await self._revoke(owner, self.group.generation)
@@ -294,6 +297,21 @@ class World:
         if zombie.is_alive:
             await self._revoke(zombie, generation)
 
+    async def _freeze(self, owner: Process) -> None:
+        """What the owner sends from now on leaves it much later: it was suspended behind its last look at the group."""
+        producer = owner.app.batch_producer
+        producer.is_held = True
+        self.note(f"{owner.name}: is suspended before its next bytes are on the wire")
+        until = self.loop.time() + 1.0
+        while not producer.is_sending(CHANGELOG) and owner.is_alive and self.loop.time() < until:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+        async def thaw() -> None:
+            await asyncio.sleep(self.dice.choice((0.3, 1.0, 2.5)))
+            producer.is_held = False
+
+        self._do(thaw())
+
     # What goes wrong
 
     async def _go_wrong(self, faults: list[Fault]) -> None:
@@ -309,7 +327,7 @@ class World:
         elif kind == "kill_soon" and self.owner is not None:
             life = self.owner.life
             life.dies_at_step = life.steps + self.dice.randint(1, 150)
-        elif kind in ("move", "same", "lose", "zombie"):
+        elif kind in ("move", "same", "lose", "zombie", "frozen"):
             self._wanted.put_nowait(kind)
         elif kind == "broker":
             self._for_a_while(lambda on: setattr(self.broker, "trouble", 0.3 if on else 0.0))
@@ -334,10 +352,10 @@ class World:
         self._do(run())
 
 
-def run_seed(seed: int, makers: Makers = PRODUCT, *, traced: bool = False, admits_rollback: bool = True) -> Outcome:
+def run_seed(seed: int, makers: Makers = PRODUCT, *, traced: bool = False) -> Outcome:
     """One seed, from nothing to rest."""
     logging.disable(logging.CRITICAL)
     try:
-        return World(seed, makers, traced=traced, admits_rollback=admits_rollback).run()
+        return World(seed, makers, traced=traced).run()
     finally:
         logging.disable(logging.NOTSET)
