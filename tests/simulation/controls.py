@@ -47,11 +47,15 @@ class PublishesBeforeTheChangelog(Engine):
 
 
 class DropsRereads(DuplicateFilter):
-    """A hit at the same coordinates counts as a copy too: what only a process without the partition has done is not done."""
+    """Remembers with the question already, and a hit at the same coordinates counts as a copy: a crash loses what was under way.
+
+    Either alone does no harm: a re-read goes on whatever is remembered, and what is remembered after the writes is durable.
+    """
 
     async def claim(self, events: Sequence[Seen]) -> list[bytes | None] | None:
         """See DuplicateFilter."""
         known = await super().claim(events)
+        await super().settle([(event, True) for event in events])
         return known and [mark and mark[:48] + b"elsewhere" for mark in known]
 
 
