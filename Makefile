@@ -5,7 +5,7 @@ READY := .venv/ready
 T ?= tests
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check native bench bench-recovery stack-up stack-down clean
+.PHONY: help setup demo test test-faults check native bench bench-recovery bench-latency stack-up stack-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: setup ## CPU an event of one worker beside stock Faust (EVENTS=900000 REP
 
 bench-recovery: setup ## Seconds until a worker without local state works, up to a million open transactions
 	$(BIN)/python -m benchmarks.recovery $(foreach number,$(TRANSACTIONS),--transactions $(number))
+
+bench-latency: setup ## Milliseconds to the verdict and CPU an event at 1,000, 5,000 and 10,000 events a second
+	$(BIN)/python -m benchmarks.latency
 
 stack-up: setup ## Start Kafka, the schema registry, PostgreSQL and Valkey
 	$(BIN)/recon-stream stack up
