@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from recon_stream.pipeline.engine import Engine
+from recon_stream.pipeline.lane import Lane
 from recon_stream.redis.dedup import DuplicateFilter, Seen
+from tables import store
+from tables.claims import Ruling
+from tables.transactions import Partition
 from tests.simulation.process import Makers
 from tests.simulation.seams import T0
 
@@ -68,10 +72,22 @@ class TrustsTheClock(Engine):
         return now, now, now
 
 
+async def append_anywhere(self: Lane, rows: list[tuple[bytes, bytes | None]]) -> int | None:
+    """In place of Lane._append: whatever others have appended in between."""
+    await self._check_ours()
+    last = await self._around.publish_changelog(self._number, rows, self._claim)
+    await self._check_ours()
+    self._end = self._end if last is None else last
+    return last
+
+
 CONTROLS = {
     "acknowledges-early": Makers(engine=AcknowledgesBeforeTheWrites),
     "results-first": Makers(engine=PublishesBeforeTheChangelog),
     "drops-rereads": Makers(filter=DropsRereads),
     "trusts-the-clock": Makers(engine=TrustsTheClock),
+    "believes-zombies": Makers(changed=((store, "rule", lambda *_: Ruling.APPLY),)),
+    "heals-nothing": Makers(changed=((Partition, "void", lambda _: []),)),
+    "appends-anywhere": Makers(changed=((Lane, "_append", append_anywhere),)),
 }
 """By name, for the command line and the test."""

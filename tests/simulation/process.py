@@ -44,6 +44,8 @@ class Makers(NamedTuple):
 
     engine: Made = Engine
     filter: Made = DuplicateFilter
+    changed: tuple[tuple[Any, str, Any], ...] = ()
+    """(module or class, name, what stands there instead)."""
 
 
 class Thread:

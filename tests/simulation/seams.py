@@ -58,8 +58,13 @@ class _Table:
 
 
 @contextmanager
-def simulated(now: Callable[[], float], random_bytes: Callable[[int], bytes]) -> Iterator[None]:
-    """The product with a virtual clock (`now`: seconds since the beginning), dice and disks, until the end of the block."""
+def simulated(
+    now: Callable[[], float], random_bytes: Callable[[int], bytes], changed: tuple[tuple[Any, str, Any], ...] = ()
+) -> Iterator[None]:
+    """The product with a virtual clock (`now`: seconds since the beginning), dice and disks, until the end of the block.
+
+    `changed`: (module or class, name, what stands there instead), for broken copies.
+    """
     clock = SimpleNamespace(
         time=lambda: T0 + now(),
         time_ns=lambda: int((T0 + now()) * 1_000_000_000),
@@ -84,6 +89,8 @@ def simulated(now: Callable[[], float], random_bytes: Callable[[int], bytes]) ->
                     put(module, name, WAITS[name])
         put(transactions, "table", _Table())
         put(codec, "_compiled", _compiled_once)
+        for where, name, value in changed:
+            put(where, name, value)
         yield
     finally:
         for module, name, value in reversed(undo):

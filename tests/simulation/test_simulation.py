@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.simulation.controls import CONTROLS
 from tests.simulation.pool import ROOT, environment, run
 
 SEEDS = 5000
@@ -36,7 +37,7 @@ def test_every_seed_ends_in_the_truth(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("control", ["acknowledges-early", "results-first", "drops-rereads", "trusts-the-clock"])
+@pytest.mark.parametrize("control", list(CONTROLS))
 def test_a_broken_copy_is_caught(control: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each rule of delivery taken away alone is noticed, by the seeds that the product passes."""
     tally = run(0, CONTROL_SEEDS - 1, control, stops_at_failure=True)

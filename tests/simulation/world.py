@@ -139,7 +139,7 @@ class World:
         """Live through the seed."""
         byte_dice = Random(f"{self.outcome.seed} bytes")
         try:
-            with simulated(self.loop.time, byte_dice.randbytes):
+            with simulated(self.loop.time, byte_dice.randbytes, self._makers.changed):
                 self.loop.run_until_complete(self._live())
         except Stuck as error:
             self.oracle.violation("stuck", str(error))
