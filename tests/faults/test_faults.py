@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,9 @@ from tests.faults.stack import NotPossible, Stack, running_stack
 SEED = 1
 
 
-def cases() -> Iterator[object]:
+def cases() -> list[Any]:
     """Every scenario as a parameter."""
-    for one in load().values():
-        yield pytest.param(one, id=one.name, marks=() if one.quick else (pytest.mark.faults,))
+    return [pytest.param(one, id=one.name, marks=() if one.quick else (pytest.mark.faults,)) for one in load().values()]
 
 
 @pytest.fixture(scope="module")
