@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 
 from recon_stream.domain.facts import Deadline, DeadlineKind
 from recon_stream.transport.publish import pack, publish
+from tables.claims import HEADER
 from tables.rows import CASE, INDEX, META, Meta, case_key, deadlines_of, encode_deadlines, index_key, outbox_key
 from tests.transport.conftest import PARTITIONS, Group, Member
 
@@ -52,14 +53,17 @@ class Changelog:
         self.group, self.topic = group, f"{group.id}-worker-seen-changelog"
         self.rows: list[dict[bytes, bytes]] = [{} for _ in range(PARTITIONS)]
 
-    async def append(self, rows: Sequence[tuple[bytes, bytes | None]], partition: int | None = None) -> None:
-        """To one partition, or to each of them."""
+    async def append(
+        self, rows: Sequence[tuple[bytes, bytes | None]], partition: int | None = None, claim: bytes | None = None
+    ) -> None:
+        """To one partition, or to each of them; under a claim, if any."""
+        headers = [] if claim is None else [(HEADER, claim)]
         partitions = range(PARTITIONS) if partition is None else [partition]
         producer = AIOKafkaProducer(bootstrap_servers=self.group.bootstrap, max_batch_size=900_000)
         await producer.start()
         try:
             for number in partitions:
-                await publish(producer, self.topic, number, pack(producer, rows, int(time.time() * 1000)))
+                await publish(producer, self.topic, number, pack(producer, rows, int(time.time() * 1000), headers))
         finally:
             await producer.stop()
         self._count(rows, partitions)

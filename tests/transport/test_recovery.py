@@ -18,6 +18,7 @@ from faust.types import TP
 from recon_stream.apps import ReconApp
 from recon_stream.settings import Settings
 from recon_stream.stack import local
+from tables.claims import IN_FORCE, void_key
 from tables.rows import case_key
 from tests.transport.changelog import (
     Changelog,
@@ -125,6 +126,21 @@ async def test_a_compacted_changelog_gives_the_same_state(group, changelog, unti
     await until(is_compacted, 90)
     member = await recovered(group, until)
     assert changelog.check(member) == [end - 1 for end in await changelog.ends()]
+
+
+async def test_rows_behind_the_claim_of_another_worker_are_left_out(group, changelog, until):
+    """As a fetch brings them: the new owner's rows stand, and the keys that are to be written again are remembered."""
+    old, new = b"\0\0\0\1abcd", b"\0\0\0\2efgh"
+    await changelog.append([(IN_FORCE, old), case(1, 1), case(2, 1)], claim=old)
+    await changelog.append([(IN_FORCE, new), case(1, 2), case(3, 2)], claim=new)
+    await changelog.append([case(1, 3), (case_key("T2"), None), (case_key("T3"), None)], 0, claim=old)
+    await changelog.append([case(3, 4)], 0, claim=new)
+    state = {IN_FORCE: new, **dict([case(1, 2), case(2, 1), case(3, 2)])}
+    changelog.rows = [dict(state) for _ in range(PARTITIONS)]
+    changelog.rows[0] |= {**dict([case(3, 4)]), void_key(case_key("T1")): b"", void_key(case_key("T2")): b""}
+    member = await recovered(group, until)
+    assert changelog.check(member) == [end - 1 for end in await changelog.ends()]
+    assert re.search(r"-0: 3 records up to offset \d are of a worker that had lost", member.log.read_text())
 
 
 async def test_a_second_recovery_goes_on_where_the_first_was_cut_off(group, changelog, until):
