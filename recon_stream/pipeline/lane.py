@@ -279,9 +279,9 @@ class Lane:
         Only when the claim stands where it was expected is the state known to be whole, and may rows follow: keys whose last
         record is void get their row again, else compaction would leave the void record alone.
         """
+        void = self._state.void()
         offset = await self._append([(IN_FORCE, self._claim)])
         self._state.write([RowChange(IN_FORCE, self._claim, [], [])], [], offset)
-        void = self._state.void()
         if void:
             rows = list(zip(void, self._state.rows(void), strict=True))
             offset = await self._append([(key, row) for key, row in rows if key != IN_FORCE])

@@ -72,7 +72,7 @@ _ALERTS: Final = """\
 | records cannot be read | `sum by (reason) (rate(recon_dead_letters_total[5m])) > 0.1` | recon_dead_letters: a schema or a producer changed |
 | a producer chooses partitions otherwise | `increase(recon_misplaced_records_total[15m]) > 0` | WRONG_PARTITION in the log of the worker, `recon-stream doctor` |
 | the duplicate filter is away | `rate(recon_filter_fail_open_total[5m]) > 0` | Redis; results stay right, work is dearer |
-| two workers hold one partition | `increase(recon_zombies_total[5m]) > 0` | a suspended process came back |
+| two workers held one partition | `increase(recon_zombies_total[5m]) > 0 or increase(recon_void_rows_total[5m]) > 0` | a suspended process came back; the log of the worker |
 | a result contradicts a stored one | `increase(recon_sink_conflicts_total[5m]) > 0` | result_conflicts in PostgreSQL |
 | PostgreSQL is away | `max by (table) (recon_sink_paused) == 1` | PostgreSQL; the sink resumes by itself |
 | processes end and are started again | `increase(recon_process_restarts_total[15m]) > 2` | the log of the parent |
