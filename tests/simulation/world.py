@@ -268,6 +268,9 @@ class World:
                 lost = self.group.generation
                 if wanted == "frozen":
                     await self._freeze(owner)
+                    others = [process for process in self._alive() if process is not owner]
+                    if not owner.is_alive or not others:
+                        continue  # there is nobody left to lose it, or to take it over
                 self._give(self.dice.choice(others))
                 self._do(self._tell(owner, lost, self.dice.choice((0.2, 1.0)) if wanted != "lose" else 0.0))
                 continue
