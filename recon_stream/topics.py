@@ -55,7 +55,13 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     return [
         *sources,
         TopicSpec(DECISIONS, "decisions of people on breaks", None, compacted),
-        TopicSpec(changelog_topic(settings), "state of the transactions", None, compacted),
+        # rows that do not count must not outlive those that do before an owner has written them again
+        TopicSpec(
+            changelog_topic(settings),
+            "state of the transactions",
+            None,
+            compacted | {"min.compaction.lag.ms": "600000"},
+        ),
         TopicSpec(RESULTS, "every revision of every verdict", "reconciliation_result", week),
         TopicSpec(MISMATCHES, "a break opened, changed or closed", "reconciliation_result", month),
         TopicSpec(DEAD_LETTERS, "records that were unreadable or invalid", "dead_letter", month),

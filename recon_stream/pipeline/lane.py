@@ -32,7 +32,7 @@ from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of, seen_of
 from recon_stream.redis.dedup import DuplicateFilter, Seen
 from recon_stream.transport.batch import RecordBatch
 from tables.claims import IN_FORCE, ForeignRows, next_claim, void_key
-from tables.rows import CASE, Meta, RowChange
+from tables.rows import Meta, RowChange
 from tables.transactions import GATES, Partition, Revoked
 
 logger = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Lane:
             clock.lap("decode")
             seen, known = await self._ask_filter(arrived)
             clock.lap("filter")
-            self._load(unit, {CASE + record.raw_key for record in arrived})
+            self._load(unit, {record.key for record in arrived})
             clock.lap("state_get")
             for place, record in enumerate(arrived):
                 unit.take(record, seen[place] if seen else None, known[place] if known else None)

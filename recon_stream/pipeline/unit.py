@@ -45,7 +45,7 @@ CASE_BYTES_MAX = 600_000
 class Arrived:
     """A record that decoded and whose key is a txn_id: it belongs to a case."""
 
-    __slots__ = ("fact", "payload", "raw_key", "txn_id", "value")
+    __slots__ = ("fact", "key", "payload", "raw_key", "txn_id", "value")
 
     def __init__(self, fact: Received, txn_id: str, raw_key: bytes, value: bytes, payload: bytes) -> None:
         self.fact = fact
@@ -53,6 +53,8 @@ class Arrived:
         self.txn_id = txn_id
         """What the record's key says."""
         self.raw_key = raw_key
+        self.key = CASE + raw_key
+        """Of the row of its case."""
         self.value = value
         self.payload = payload
         """The event as our own schema writes it."""
@@ -148,7 +150,7 @@ class Unit:
         """Apply one record; `known` is what the duplicate filter remembers of it."""
         fact = record.fact
         source, offset, timestamp, rules, event = fact.source, fact.offset, fact.timestamp, fact.rules, fact.event
-        key = CASE + record.raw_key
+        key = record.key
         time = event.occurred_at
         if time > timestamp:
             time = timestamp
@@ -178,7 +180,7 @@ class Unit:
         if decision.fact is not None:
             self._append(key, held, decision.fact, record.payload)
         if decision.result is not None:
-            self._publish(held, decision.result, record.raw_key)
+            self._publish(key, held, decision.result)
         self.counts[outcome, source] += 1
         if seen is not None:
             self.settled.append((seen, problem is None and _is_in_force(held.case, source, event, offset, outcome)))
@@ -219,7 +221,7 @@ class Unit:
         assert decision.fact is not None
         self._append(key, held, decision.fact, b"")
         if decision.result is not None:
-            self._publish(held, decision.result, key[1:])
+            self._publish(key, held, decision.result)
         return True
 
     def publish_again(self, key: bytes) -> None:
@@ -229,7 +231,7 @@ class Unit:
         """
         held = self._held[key]
         for result in every_result(held.case):
-            self._publish(held, result, key[1:])
+            self._publish(key, held, result)
 
     def changes(self) -> list[RowChange]:
         """What goes to the changelog and into the state, the partition's own rows first."""
@@ -266,10 +268,11 @@ class Unit:
         if self._waiting:
             self._waiting.pop(key, None)
 
-    def _publish(self, held: Held, result: Result, raw_key: bytes) -> None:
+    def _publish(self, key: bytes, held: Held, result: Result) -> None:
+        raw_key = key[1:]
         value = self._encode(result, held.evidence)
         self.results.append((raw_key, value))
-        self._outbox[CASE + raw_key] = None
+        self._outbox[key] = None
         self.counts["result", result.verdict] += 1
         if result.open_breaks_changed:
             self.mismatches.append((raw_key, value))
