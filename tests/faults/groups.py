@@ -35,9 +35,7 @@ async def freeze_and_thaw(bench: Bench, point: str, count: int) -> None:
     await bench.until_recovered("its return")
 
 
-@scenario(
-    "SIGSTOP of one of two workers beyond its session while it writes, then SIGCONT: a zombie", quick=True, workers=2
-)
+@scenario("SIGSTOP of one of two workers beyond its session while it writes, then SIGCONT: a zombie", workers=2)
 async def zombie(bench: Bench) -> None:
     """At the step where most is at stake: it has made sure that the partition is its own, and sends a moment later."""
     await bench.start_all()

@@ -10,7 +10,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
-from judge.records import INVALID, KEYLESS, UNREADABLE, parse_schemas
+from judge.records import FUTURE, INVALID, KEYLESS, UNREADABLE, parse_schemas
 from judge.records import Record as RawRecord
 from judge.rules import load_rules
 from judge.truth import EVERYTHING_PASSED, Truth, find_truth
@@ -123,6 +123,7 @@ def test_the_planned_dead_letters_are_those_an_independent_judge_finds(tmp_path:
     records, begun = scheduled(EVERY_FAULT)
     truth = judged(as_sent(records), tmp_path)
     found = Counter(next(iter(families)) for families in truth.dead_letters.values())
+    found[INVALID] += found.pop(FUTURE)  # the judge tells apart what the simulator plans as one family
     planned = Counter(family for one in begun for family in one.dead_letters)
     assert set(planned) == set(DeadLetterFamily)
     unreadable = planned[DeadLetterFamily.UNREADABLE] + planned[DeadLetterFamily.UNKNOWN_SCHEMA]
