@@ -6,6 +6,7 @@ Precedence of a value, strongest first: environment variable NAME, the file that
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 from collections.abc import Mapping
@@ -200,6 +201,7 @@ class Settings:
         if not self.kafka_security_protocol.endswith("SSL"):
             return None
         context = trusting(self.kafka_ssl_cafile, "RECON_KAFKA_SSL_CAFILE")
+        context.sslobject_class = PromptlyClosed
         if self.kafka_ssl_certfile:
             try:
                 # without a password OpenSSL would ask the terminal for one
@@ -236,6 +238,18 @@ class Settings:
             )
             for f in fields(self)
         ]
+
+
+class PromptlyClosed(ssl.SSLObject):
+    """A side of a TLS connection that says it closes and does not wait for the other side to say so too (RFC 8446, 6.1).
+
+    The loops wait 30 seconds for that word, and a broker with an answer under way never gives it: a role did not stop in time.
+    """
+
+    def unwrap(self) -> None:
+        """Put the alert into the outgoing buffer."""
+        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLSyscallError):
+            super().unwrap()
 
 
 def trusting(cafile: str, name: str) -> ssl.SSLContext:
