@@ -13,8 +13,9 @@ import aiohttp
 import orjson
 
 from benchmarks.backlog import Backlog
+from benchmarks.children import REPOSITORY, RunFailed
 from benchmarks.kafka import Broker
-from benchmarks.measuring import QUIET_SECONDS, REPOSITORY, Engine, RunFailed
+from benchmarks.measuring import QUIET_SECONDS, Engine
 from benchmarks.oracle import product_claim, product_said, stock_claim, stock_said
 from benchmarks.stock_faust import Config
 from recon_stream.redis.client import connect

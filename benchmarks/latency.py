@@ -21,6 +21,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.engines import build_product, native_folder
 from benchmarks.machine import description, yardstick
 from recon_stream.avro import decode
@@ -82,10 +83,7 @@ class Worker:
             "PYTHONSAFEPATH": "1",
         }
         self.log = folder / f"latency-{number}.log"
-        with self.log.open("wb") as log:
-            self.child = subprocess.Popen(
-                [sys.executable, "-m", "recon_stream", "worker"], env=environ, stdout=log, stderr=log
-            )
+        self.child = spawn([sys.executable, "-m", "recon_stream", "worker"], environ, self.log)
 
     async def told(self) -> dict[str, float]:
         """Sums of its counters; empty before it listens."""
@@ -107,11 +105,6 @@ class Worker:
         """User and system seconds so far."""
         times = psutil.Process(self.child.pid).cpu_times()
         return times.user + times.system
-
-    def stop(self) -> None:
-        """End it and wait."""
-        self.child.terminate()
-        self.child.wait(60)
 
 
 async def observe(settings: Settings, latencies: list[float], counting: asyncio.Event) -> None:
@@ -141,12 +134,13 @@ async def measure(settings: Settings, folder: Path, number: int, rate: int, seco
     await create_topics(own)
     worker = Worker(settings, folder, number)
     feed: subprocess.Popen[bytes] | None = None
+    feed_log = folder / f"feed-{number}.log"
     latencies: list[float] = []
     counting = asyncio.Event()
     observer = asyncio.create_task(observe(settings, latencies, counting))
     try:
         await until_ready(worker)
-        feed = start_feed(settings, rate, seed=1000 + number)
+        feed = start_feed(settings, rate, 1000 + number, feed_log)
         await asyncio.sleep(WARM_SECONDS)
         before, cpu, begun = await worker.told(), worker.cpu(), time.monotonic()
         counting.set()
@@ -157,13 +151,12 @@ async def measure(settings: Settings, folder: Path, number: int, rate: int, seco
     finally:
         observer.cancel()
         if feed is not None:
-            feed.terminate()
-            feed.wait(60)
-        worker.stop()
+            await stop(feed, feed_log)
+        await stop(worker.child, worker.log)
     events = after["recon_events_total"] - before["recon_events_total"]
     units = after["recon_batch_records_count"] - before["recon_batch_records_count"]
     if len(latencies) < 100 or not events:
-        raise ReconError(f"too few results at {rate} events/s, see {worker.log}")
+        raise RunFailed(f"too few results at {rate} events/s, see {worker.log}")
     cuts = statistics.quantiles(latencies, n=100)
     return Run(
         rate, round(events / took), round(cuts[49], 1), round(cuts[94], 1), round(cuts[98], 1),
@@ -171,18 +164,15 @@ async def measure(settings: Settings, folder: Path, number: int, rate: int, seco
     )  # fmt: skip
 
 
-def start_feed(settings: Settings, rate: int, seed: int) -> subprocess.Popen[bytes]:
+def start_feed(settings: Settings, rate: int, seed: int, log: Path) -> subprocess.Popen[bytes]:
     """Endless transactions without faults, three events each, at that many events a second."""
     command = [sys.executable, "-m", "recon_stream", "produce", "--clean", "--forever", "--json"]
-    return subprocess.Popen(
-        [*command, "--rate", str(rate / 3), "--seed", str(seed)],
-        env=read_env_file(settings.state_dir / "stack.env"),
-        stdout=subprocess.DEVNULL,
-    )
+    command += ["--rate", str(rate / 3), "--seed", str(seed)]
+    return spawn(command, read_env_file(settings.state_dir / "stack.env"), log)
 
 
 async def until_ready(worker: Worker) -> None:
-    """Until the worker has its partitions; raises ReconError where it ends or takes too long."""
+    """Until the worker has its partitions; raises RunFailed where it ends or takes too long."""
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until and worker.child.poll() is None:
         async with aiohttp.ClientSession() as session:
@@ -191,9 +181,9 @@ async def until_ready(worker: Worker) -> None:
                     if answer.status == 200:
                         return
             except aiohttp.ClientConnectionError:
-                pass
+                pass  # it does not listen yet
         await asyncio.sleep(0.2)
-    raise ReconError(f"the worker is not ready, see {worker.log}")
+    raise RunFailed(f"the worker is not ready, see {worker.log}")
 
 
 async def measure_all(settings: Settings, folder: Path, rates: Sequence[int], seconds: float) -> list[Run]:
@@ -220,7 +210,7 @@ def main(rates: tuple[int, ...], seconds: float) -> None:
     settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
     try:
         runs = asyncio.run(measure_all(settings, folder, rates, seconds))
-    except ReconError as error:
+    except (ReconError, RunFailed) as error:
         console.print(f"[red]{error}[/]")
         raise SystemExit(2) from error
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import subprocess
 import time
 from abc import ABC, abstractmethod
@@ -15,23 +14,18 @@ from typing import NamedTuple
 import psutil
 
 from benchmarks.backlog import Backlog
+from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.kafka import Broker, Offsets
 from benchmarks.machine import yardstick
 from benchmarks.oracle import Claim, Judgement, Read, judge
 from recon_stream.settings import Settings
 
-REPOSITORY = Path(__file__).parent.parent
 SAMPLE_SECONDS = 0.25
 STALLED_SECONDS = 120.0
-STOP_SECONDS = 60.0
 QUIET_SECONDS = 4.0
 START_SECONDS_MIN, START_SECONDS_MAX = 8.0, 120.0
 IDLE_CORES = 0.1
 """A started process with nothing to do uses less of a core."""
-
-
-class RunFailed(Exception):
-    """The engine ended or stood still; its log says why."""
 
 
 @dataclass(slots=True)
@@ -106,7 +100,7 @@ async def measure_start(engine: Engine) -> float:
             if time.monotonic() - begun >= START_SECONDS_MIN and spent - before < IDLE_CORES * QUIET_SECONDS:
                 return before
     finally:
-        await _stop(engine, child)
+        await stop(child, engine.log)
         await engine.clean()
     raise RunFailed(f"{engine.name} does not come to rest on empty topics, see {engine.log}")
 
@@ -126,7 +120,7 @@ async def measure(engine: Engine, backlog: Backlog, start_cpu: float) -> Run:
         until = await _quiet(engine, begun + engine.hold_seconds)
         details = await engine.details(backlog)
     finally:
-        await _stop(engine, child)
+        await stop(child, engine.log)
     values = engine.broker.values(since, until)
     judgement = await judge(values, backlog.expected, engine.said_in, engine.claim_of)
     await engine.clean()
@@ -189,23 +183,7 @@ async def _quiet(engine: Engine, not_before: float) -> Offsets:
 async def _start(engine: Engine) -> subprocess.Popen[bytes]:
     command, environ = await engine.prepare()
     engine.folder.mkdir()
-    return _spawn(command, {"PATH": os.defpath, **environ}, engine.log)
-
-
-def _spawn(command: list[str], environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("wb") as output:
-        return subprocess.Popen(command, env=environ, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
-
-
-async def _stop(engine: Engine, child: subprocess.Popen[bytes]) -> None:
-    """By SIGTERM, so that state is closed properly; one that does not stop in time is killed and the run has failed."""
-    child.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.to_thread(child.wait, STOP_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        child.kill()
-        child.wait()
-        raise RunFailed(f"{engine.name} did not stop within {STOP_SECONDS:.0f} s, see {engine.log}") from error
+    return spawn(command, environ, engine.log)
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.children import REPOSITORY
 from benchmarks.figure import draw
-from benchmarks.measuring import REPOSITORY, Run
+from benchmarks.measuring import Run
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 DRAWING = PAGE.with_suffix(".svg")

@@ -6,8 +6,6 @@ import asyncio
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.changelog import Filled, fill
+from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.kafka import Broker
 from benchmarks.machine import description, yardstick
 from benchmarks.stock_recovery import Config
@@ -38,11 +37,9 @@ from recon_stream.stack.ports import free_ports
 from recon_stream.topics import changelog_topic, create_topics
 from tables.rows import CASE, INDEX
 
-REPOSITORY = Path(__file__).parent.parent
 RESULTS_FOLDER = Path(__file__).parent / "results"
 SAMPLE_SECONDS = 0.05
 RECOVERY_SECONDS_MAX = 1800.0
-STOP_SECONDS = 60.0
 SCRAPE_TIMEOUT = aiohttp.ClientTimeout(total=5)
 BAR_SECONDS, BAR_TRANSACTIONS = 60.0, 1_000_000
 EMPTY_STARTS = 3
@@ -51,10 +48,6 @@ HEADINGS = (
 )  # fmt: skip
 
 console = Console()
-
-
-class RecoveryFailed(Exception):
-    """The process ended or did not recover in time; its log says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,34 +207,22 @@ class Cost:
 
 
 async def recover(engine: Engine) -> Cost:
-    """Start the process on an empty folder, wait until it works, stop it. Raises RecoveryFailed."""
+    """Start the process on an empty folder, wait until it works, stop it. Raises RunFailed."""
     engine.folder.mkdir()
     command, environ = engine.command()
     begun = time.monotonic()
-    child = spawn(command, {"PATH": os.defpath, **environ}, engine.log)
+    child = spawn(command, environ, engine.log)
     try:
         process = psutil.Process(child.pid)
         while not await engine.is_done():
             await asyncio.sleep(SAMPLE_SECONDS)
             if child.poll() is not None or time.monotonic() - begun > RECOVERY_SECONDS_MAX:
-                raise RecoveryFailed(f"{engine.name} ended or did not recover, see {engine.log}")
+                raise RunFailed(f"{engine.name} ended or did not recover, see {engine.log}")
         spent = process.cpu_times()
         seconds, memory = time.monotonic() - begun, memory_at_its_highest(child.pid)
         return Cost(seconds, spent.user + spent.system, memory, await engine.recovering())
     finally:
-        child.send_signal(signal.SIGTERM)
-        try:
-            await asyncio.to_thread(child.wait, STOP_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            child.kill()
-            child.wait()
-            raise RecoveryFailed(f"{engine.name} did not stop, see {engine.log}") from error
-
-
-def spawn(command: list[str], environ: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    """A process with these variables alone, and a log of its own."""
-    with log.open("wb") as output:
-        return subprocess.Popen(command, env=environ, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+        await stop(child, engine.log)
 
 
 def memory_at_its_highest(pid: int) -> int:
@@ -249,7 +230,7 @@ def memory_at_its_highest(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) << 10
-    raise RecoveryFailed("the kernel does not tell the highest resident size")
+    raise RunFailed("the kernel does not tell the highest resident size")
 
 
 async def measure_all(settings: Settings, folder: Path, sizes: Sequence[int], stock_max: int) -> list[Run]:
@@ -362,7 +343,7 @@ def main(sizes: tuple[int, ...], stock_transactions: int) -> None:
     settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
     try:
         runs = asyncio.run(measure_all(settings, folder, sizes, stock_transactions))
-    except (ReconError, RecoveryFailed) as error:
+    except (ReconError, RunFailed) as error:
         console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
         raise SystemExit(2) from error
     finally:

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.backlog import EVENTS_PER_TRANSACTION, MIX, Backlog
+from benchmarks.children import RunFailed
 from benchmarks.engines import PlainProduct, Product, StockFaust, build_product
 from benchmarks.kafka import Broker
 from benchmarks.machine import description
-from benchmarks.measuring import Engine, Run, RunFailed, measure, measure_start
+from benchmarks.measuring import Engine, Run, measure, measure_start
 from benchmarks.publishing import HEADINGS, publish, summarised
 from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas

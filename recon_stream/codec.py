@@ -240,7 +240,7 @@ def _compiled(lines: list[str]) -> Any:
     ready = getattr(_ready(), name, None)
     if ready is not None:
         return ready
-    space = dict.fromkeys(("Any",), Any) | {name: globals()[name] for name in _USED}
+    space = {"Any": Any} | {name: globals()[name] for name in _USED}
     exec(text, space)  # noqa: S102 - our own schema, never data
     return space[name]
 
