@@ -25,6 +25,7 @@ from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.engines import build_product, native_folder
 from benchmarks.machine import description, yardstick
 from recon_stream.avro import decode
+from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings, read_env_file
@@ -140,6 +141,7 @@ async def measure(settings: Settings, folder: Path, number: int, rate: int, seco
     observer = asyncio.create_task(observe(settings, latencies, counting))
     try:
         await until_ready(worker)
+        await until_caught_up(settings, worker)
         feed = start_feed(settings, rate, 1000 + number, feed_log)
         await asyncio.sleep(WARM_SECONDS)
         before, cpu, begun = await worker.told(), worker.cpu(), time.monotonic()
@@ -184,6 +186,17 @@ async def until_ready(worker: Worker) -> None:
                 pass  # it does not listen yet
         await asyncio.sleep(0.2)
     raise RunFailed(f"the worker is not ready, see {worker.log}")
+
+
+async def until_caught_up(settings: Settings, worker: Worker) -> None:
+    """Until the worker has read what the feeds of the rates before have left."""
+    async with AIOKafkaConsumer(**settings.kafka_client(), group_id=None) as consumer:
+        sources = [TopicPartition(topic, number) for topic in SOURCE_TOPICS for number in range(settings.partitions)]
+        left = sum((await consumer.end_offsets(sources)).values())
+    while (await worker.told()).get("recon_events_total", 0.0) < left:
+        if worker.child.poll() is not None:
+            raise RunFailed(f"the worker ended, see {worker.log}")
+        await asyncio.sleep(0.2)
 
 
 async def measure_all(settings: Settings, folder: Path, rates: Sequence[int], seconds: float) -> list[Run]:

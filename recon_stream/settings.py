@@ -129,7 +129,13 @@ class Settings:
         "RECON_CASES_HELD_MAX", 60000, "cases a worker keeps folded in memory, some 4 KiB each", minimum=0
     )
     fetch_wait_ms: int = setting(
-        "RECON_FETCH_WAIT_MS", 50, "the broker answers a fetch with no data after this long", minimum=1
+        "RECON_FETCH_WAIT_MS",
+        25,
+        "while records come, the broker collects them for so long: latency against CPU",
+        minimum=1,
+    )
+    fetch_min_bytes: int = setting(
+        "RECON_FETCH_MIN_BYTES", 4096, "or until it has so many bytes; more than that is not waited for", minimum=1
     )
     commit_interval: float = setting("RECON_COMMIT_INTERVAL", 0.5, "how often offsets are committed", minimum=0.05)
     session_timeout: float = setting(

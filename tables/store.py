@@ -92,17 +92,20 @@ def _those_that_count(db: Any, tp: TP, records: Sequence[RawRecord]) -> dict[byt
     return changes
 
 
-def keys_of_kind(db: Any, kind: bytes, start: bytes) -> Iterator[bytes]:
-    """The keys from `start` on that begin with `kind`, in order."""
-    for key in db.keys(from_key=start):
-        if key[:1] != kind:
-            return
-        yield key
+def keys_between(db: Any, start: bytes, end: bytes) -> Iterator[bytes]:
+    """The keys with start <= key < end, in order.
+
+    The bound is RocksDB's own: looking for a key behind the last one, it would else walk over all that was deleted there.
+    """
+    bounded = rocksdict.ReadOptions()
+    bounded.set_iterate_upper_bound(end)
+    # A generator, because it keeps `bounded` and `end`: rocksdict's iterator looks at their memory and does not own it.
+    yield from db.keys(from_key=start, read_opt=bounded)
 
 
 def void_keys(db: Any) -> list[bytes]:
     """The keys whose last record in the changelog does not count."""
-    return [key[len(VOID) :] for key in keys_of_kind(db, VOID, VOID)]
+    return [key[len(VOID) :] for key in keys_between(db, VOID, bytes((VOID[0] + 1,)))]
 
 
 def _entries(key: bytes, row: bytes) -> list[bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import cast
 
 import rocksdict
@@ -12,7 +13,6 @@ from recon_stream.domain.facts import EVERY_SOURCE, Deadline
 from recon_stream.topics import TABLE, changelog_topic
 from tables.claims import IN_FORCE
 from tables.rows import (
-    INDEX,
     META,
     Meta,
     RowChange,
@@ -22,7 +22,7 @@ from tables.rows import (
     outbox_key,
     parse_index_key,
 )
-from tables.store import Store, keys_of_kind, void_keys
+from tables.store import Store, keys_between, void_keys
 
 table = worker.Table(
     TABLE,
@@ -91,19 +91,13 @@ class Partition:
 
     def due(self, gate: int, since: int, before: int, limit: int) -> list[tuple[Deadline, bytes]]:
         """Up to `limit` deadlines of the gate with since <= instant < before, earliest first, each with its case's key."""
-        found: list[tuple[Deadline, bytes]] = []
-        for key in self._index(index_prefix(gate, since)):
-            if key >= index_prefix(gate, before):
-                break
-            found.append(parse_index_key(key))
-            if len(found) == limit:
-                break
-        return found
+        keys = keys_between(self._db, index_prefix(gate, since), index_prefix(gate, before))
+        return [parse_index_key(key) for key in islice(keys, limit)]
 
     def first_due(self, gate: int) -> int | None:
         """The earliest instant in the index of the gate."""
-        for key in self._index(index_prefix(gate, -(1 << 63))):
-            return parse_index_key(key)[0].instant if key[1] == gate else None
+        for key in keys_between(self._db, index_prefix(gate, -(1 << 63)), index_prefix(gate + 1, -(1 << 63))):
+            return parse_index_key(key)[0].instant
         return None
 
     def write(self, changes: Iterable[RowChange], spent: Iterable[tuple[Deadline, bytes]], offset: int | None) -> None:
@@ -136,6 +130,3 @@ class Partition:
             int(self._db.property_int_value("rocksdb.estimate-num-keys") or 0),
             int(self._db.property_int_value("rocksdb.total-sst-files-size") or 0),
         )
-
-    def _index(self, start: bytes) -> Iterator[bytes]:
-        return keys_of_kind(self._db, INDEX, start)

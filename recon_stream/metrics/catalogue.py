@@ -48,7 +48,8 @@ MISPLACED = Counter(
     ["topic"],
 )
 FILTER_FAIL_OPEN = Counter(
-    "recon_filter_fail_open_total", "Batches decided without the Redis filter because it did not answer."
+    "recon_filter_fail_open_total",
+    "Calls that the Redis filter did not answer: the state decided alone on what they asked about.",
 )
 ZOMBIES = Counter("recon_zombies_total", "Units of work that found another worker's name on an event in flight.")
 RECOVERED = Counter("recon_recovered_records_total", "Changelog records applied while recovering.")

@@ -32,6 +32,9 @@ from tables.transactions import CHANGELOG, Revoked
 
 logger = logging.getLogger(__name__)
 
+BEAT_SECONDS = 0.003
+"""After the first batch of a fetch the others follow within it: then all lanes begin together, and send together."""
+
 _COUNTERS: dict[str, Callable[[Any], Counter]] = {
     "result": metrics.RESULTS.labels,
     "dead_letter": metrics.DEAD_LETTERS.labels,
@@ -71,6 +74,7 @@ class Engine:
         self._looks_asked = self._looks_answered = 0
         self._came: dict[int, int] = {}
         """Partition -> how many looks at the feeds had been asked for when a batch came last."""
+        self._beat: asyncio.TimerHandle | None = None
 
     # Lanes
 
@@ -84,8 +88,15 @@ class Engine:
                 batch = cast("RecordBatch", event.value)
                 self.placement.look(batch)
                 lane.submit(Queued(event, batch))
+                if self._beat is None:
+                    self._beat = asyncio.get_running_loop().call_later(BEAT_SECONDS, self._wake_lanes)
                 return
         event.ack()
+
+    def _wake_lanes(self) -> None:
+        self._beat = None
+        for lane, _ in self._lanes.values():
+            lane.wake()
 
     def generation(self) -> int | None:
         """See Surroundings."""

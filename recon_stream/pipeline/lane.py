@@ -15,7 +15,8 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import islice
 from typing import NamedTuple, Protocol
 
@@ -42,6 +43,7 @@ SESSION_POLL_SECONDS = 0.02
 DEADLINES_PER_UNIT_MAX = 1000
 RECORDS_A_TURN = 256
 """Some 10 ms of work: then other lanes, acknowledgements and timers get their turn."""
+_seconds_of = cache(STAGE_SECONDS.labels)
 _SOURCE_OF = {topic: source for source, topic in enumerate(SOURCE_TOPICS)}
 
 Keyed = list[tuple[bytes, bytes]]
@@ -123,9 +125,13 @@ class Lane:
         return self._state
 
     def submit(self, queued: Queued) -> None:
-        """Queue a batch; the transport bounds how many are in flight."""
+        """Queue a batch; the transport bounds how many are in flight. It is taken up when the lane is woken, or has done its unit."""
         self._queue.append(queued)
-        self._wake.set()
+
+    def wake(self) -> None:
+        """Take up what is queued."""
+        if self._queue:
+            self._wake.set()
 
     async def run(self, unit_records_max: int) -> None:
         """Work until the partition is revoked; whatever is still queued then is handed back, not done."""
@@ -200,7 +206,7 @@ class Lane:
             arrived += unit.read(self._around.reader.read, source, batch.records)
         return arrived
 
-    async def _ask_filter(self, arrived: list[Arrived]) -> tuple[list[Seen], list[bytes | None] | None]:
+    async def _ask_filter(self, arrived: list[Arrived]) -> tuple[list[Seen], Sequence[bytes | None] | None]:
         if self._around.filter is None or not arrived:
             return [], None
         seen = seen_of(arrived, self._meta.epoch.hex(), self._number)
@@ -324,5 +330,5 @@ class Stopwatch:
     def lap(self, stage: str) -> None:
         """The time since the last lap belongs to this stage."""
         now = time.perf_counter()
-        STAGE_SECONDS.labels(stage).observe(now - self._since)
+        _seconds_of(stage).observe(now - self._since)
         self._since = now

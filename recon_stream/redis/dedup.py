@@ -8,12 +8,13 @@ alone when Redis is away or empty, with the same outcome.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from hashlib import blake2b
 from importlib.resources import files
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import orjson
 from redis.asyncio import Redis
@@ -24,6 +25,7 @@ from recon_stream.metrics.catalogue import FILTER_FAIL_OPEN, ZOMBIES
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+_A = TypeVar("_A")
 
 REMEMBERED_SECONDS = 3600
 IN_FLIGHT_SECONDS = 60
@@ -60,6 +62,29 @@ def is_copy(known: bytes | None, mine: str) -> bool:
     return theirs[:at] == mine[:at] and theirs[at:] != mine[at:]
 
 
+class Together(Generic[_T, _A]):
+    """Makes one call of all that are asked for in the same turn of the event loop: lanes that work in step share it."""
+
+    def __init__(self, call: Callable[[list[_T]], Awaitable[Sequence[_A] | None]]) -> None:
+        self._call = call
+        self._items: list[_T] = []
+        self._answer: asyncio.Future[Sequence[_A] | None] | None = None
+
+    async def ask(self, items: Sequence[_T]) -> Sequence[_A] | None:
+        """The part of the common answer that is for these items; None where there is none."""
+        start = len(self._items)
+        self._items += items
+        if self._answer is None:
+            self._answer = asyncio.ensure_future(self._go())
+        # one that is cancelled must not take the answer from the others
+        answer = await asyncio.shield(self._answer)
+        return None if answer is None else answer[start : start + len(items)]
+
+    async def _go(self) -> Sequence[_A] | None:
+        items, self._items, self._answer = self._items, [], None
+        return await self._call(items)
+
+
 class DuplicateFilter:
     """Asks before a unit of work, tells after it; one script call each. Fails open."""
 
@@ -70,9 +95,18 @@ class DuplicateFilter:
         self._settle = redis.register_script(scripts.joinpath("settle.lua").read_text())
         self._is_away = False
         self._ask_again_at = 0.0
+        self._claims = Together(self._claim_all)
+        self._settlements: Together[tuple[Seen, bool], None] = Together(self._settle_all)
 
-    async def claim(self, events: Sequence[Seen]) -> list[bytes | None] | None:
+    async def claim(self, events: Sequence[Seen]) -> Sequence[bytes | None] | None:
         """What was remembered of each event; None where Redis did not answer."""
+        return await self._claims.ask(events)
+
+    async def settle(self, events: Sequence[tuple[Seen, bool]]) -> None:
+        """Remember the events that were accepted (True), and that none of them is in flight any more."""
+        await self._settlements.ask(events)
+
+    async def _claim_all(self, events: Sequence[Seen]) -> list[bytes | None] | None:
         known: list[bytes | None] = []
         if self._is_resting():
             FILTER_FAIL_OPEN.inc()
@@ -93,8 +127,7 @@ class DuplicateFilter:
             logger.info("the duplicate filter answers again")
         return known
 
-    async def settle(self, events: Sequence[tuple[Seen, bool]]) -> None:
-        """Remember the events that were accepted (True), and that none of them is in flight any more."""
+    async def _settle_all(self, events: Sequence[tuple[Seen, bool]]) -> None:
         if self._is_resting():
             return
         for part in _parts(events):

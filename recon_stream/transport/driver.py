@@ -7,6 +7,7 @@ What is read of changelogs goes straight to recon_stream.transport.recovery, not
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
@@ -15,10 +16,12 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import ConsumerStoppedError
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as faust_driver
 from faust.types import TP, ConsumerMessage, Message
 from faust.types.tuples import ack_lock
+from mode import ServiceT
 from mode.utils.futures import notify
 
 from recon_stream.settings import Settings
@@ -27,24 +30,31 @@ from recon_stream.transport.fetch import ConsumerThread, EndOffsets, Fetched
 from recon_stream.transport.recovery import Recovery, TableManager
 from recon_stream.transport.siblings import Siblings
 
+logger = logging.getLogger(__name__)
+
 IDLE_SECONDS = 0.02
 POLL_SECONDS = 0.2
+IN_FLIGHT_BATCHES_MAX = 2048
+"""Far below what a stream's queue holds, so that handing a batch over never has to wait."""
 SESSION_SHARE = 0.9
 """Of the session timeout, in which a heartbeat counts: what was checked must still be sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the data path; records, and milliseconds."""
+    """Bounds of the data path; records, milliseconds, bytes."""
 
     batch_records_max: int
     in_flight_records_max: int
     fetch_wait_ms: int
+    fetch_min_bytes: int
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:
         """Those of the process."""
-        return cls(settings.batch_records_max, settings.in_flight_records_max, settings.fetch_wait_ms)
+        return cls(
+            settings.batch_records_max, settings.in_flight_records_max, settings.fetch_wait_ms, settings.fetch_min_bytes
+        )
 
 
 class Consumer(faust_driver.Consumer):
@@ -65,7 +75,7 @@ class Consumer(faust_driver.Consumer):
     def _reset_flight(self) -> None:
         self._flight: defaultdict[TP, deque[RecordBatch]] = defaultdict(deque)
         self._flight_of: defaultdict[TP, int] = defaultdict(int)
-        self._flight_records = 0
+        self._flight_records = self._flight_batches = 0
         self._siblings.reset()
         self._applied: dict[TP, int] = {}
         self._read_to: dict[TP, int] = {}
@@ -114,6 +124,20 @@ class Consumer(faust_driver.Consumer):
 
     # Reading
 
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        """Faust's loop without the four tasks that it makes for each message, to give up a hand-over that has to wait.
+
+        Ours cannot wait: `getmany` yields only while the flow goes on, and never more than the queues hold.
+        """
+        try:
+            while not (self.should_stop or fetcher.should_stop):
+                async for _, message in self.getmany(timeout=POLL_SECONDS):
+                    await self.callback(message)
+        except (ConsumerStoppedError, asyncio.CancelledError):
+            if not self.app.should_stop:
+                raise
+            logger.debug("the consumer has stopped")
+
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 Faust's signature
         """One message for each partition that has records; the unit that Faust counts, acknowledges and commits."""
         wanted = await self._wanted_partitions()
@@ -149,7 +173,7 @@ class Consumer(faust_driver.Consumer):
         """The active partitions that may be read further; waits a little where there are none."""
         if not self.flow_active:
             await self.wait(self.can_resume_flow)  # type: ignore[arg-type]
-        if self._flight_records >= self.limits.in_flight_records_max:
+        if self._flight_records >= self.limits.in_flight_records_max or self._flight_batches >= IN_FLIGHT_BATCHES_MAX:
             await self._wait_for_room()
             return frozenset()
         active = self._get_active_partitions()
@@ -176,6 +200,7 @@ class Consumer(faust_driver.Consumer):
         self._flight_of[tp] += len(batch.records)
         self._siblings.note(tp, last.timestamp, batch.next_offset, asyncio.get_running_loop().time())
         self._flight_records += len(batch.records)
+        self._flight_batches += 1
         return ConsumerMessage(
             tp.topic,
             tp.partition,
@@ -219,6 +244,7 @@ class Consumer(faust_driver.Consumer):
             self._applied[tp] = batch.next_offset
             self._flight_of[tp] -= len(batch.records)
             self._flight_records -= len(batch.records)
+            self._flight_batches -= 1
         self._room.set()
 
     def _filter_tps_with_pending_acks(self, topics: AbstractSet[TP | str] | None = None) -> Iterator[TP]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from recon_stream.transport.driver import Consumer
 
 END_OFFSETS_TIMEOUT = 10.0
+IDLE_WAIT_MS = 250
+"""The broker answers a fetch with no data after this long, while nothing comes."""
 
 
 class Fetched(NamedTuple):
@@ -54,8 +56,8 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
 
     def _create_worker_consumer(self, transport: faust_driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
-        # Faust's driver fixes 1500 ms: a quiet partition would hold an answer back for so long.
-        consumer._fetch_max_wait_ms = self.consumer.limits.fetch_wait_ms
+        # Faust's driver fixes 1500 ms: a pause or a seek would take effect only after that.
+        consumer._fetch_max_wait_ms = IDLE_WAIT_MS
         return consumer
 
     async def on_start(self) -> None:
@@ -105,6 +107,7 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 records = self._take_buffered(fetcher, active)
                 left = deadline - time.monotonic()
                 if records or left <= 0:
+                    self._pace(fetcher, bool(records))
                     return Fetched(records, _positions(fetcher, active))
                 waiter = fetcher._create_fetch_waiter()
                 done, _ = await asyncio.wait([waiter], timeout=left)
@@ -113,6 +116,13 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 else:
                     waiter.cancel()
         return Fetched({}, {})
+
+    def _pace(self, fetcher: Any, is_busy: bool) -> None:
+        """How the next fetches wait. Requests cost more than records: while records come, the broker collects a few
+        milliseconds of them from all partitions; after a silence, the first record is answered at once."""
+        limits = self.consumer.limits
+        fetcher._fetch_min_bytes = limits.fetch_min_bytes if is_busy else 1
+        fetcher._fetch_max_wait_ms = limits.fetch_wait_ms if is_busy else IDLE_WAIT_MS
 
     def _take_buffered(self, fetcher: Any, active: frozenset[TP]) -> dict[TP, Sequence[RawRecord]]:
         """Empty aiokafka's buffers of the active partitions as its own `fetched_records` does, without its wrappers."""

@@ -29,6 +29,16 @@ class WriteBatch:
         return len(self.changes)
 
 
+class ReadOptions:
+    """How far an iterator goes."""
+
+    upper_bound = b""
+
+    def set_iterate_upper_bound(self, key: bytes) -> None:
+        """Not to this key."""
+        self.upper_bound = key
+
+
 class Rdict:
     """One database. It remembers its writes, so that it can lose the latest of them."""
 
@@ -43,12 +53,13 @@ class Rdict:
             return [self._rows.get(one) for one in key]
         return self._rows.get(key)  # type: ignore[arg-type]
 
-    def keys(self, from_key: bytes = b"") -> Iterator[bytes]:
-        """The keys in order, from one on, as they stand now."""
+    def keys(self, from_key: bytes = b"", read_opt: ReadOptions | None = None) -> Iterator[bytes]:
+        """The keys in order, from one on and below a bound, as they stand now."""
         if self._keys is None:
             self._keys = sorted(self._rows)
         keys = self._keys
-        return iter(keys[bisect_left(keys, from_key) :])
+        end = len(keys) if read_opt is None else bisect_left(keys, read_opt.upper_bound)
+        return iter(keys[bisect_left(keys, from_key) : end])
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All rows in order."""
@@ -88,5 +99,5 @@ class Rdict:
         self._keys = None
 
 
-ROCKSDICT = SimpleNamespace(WriteBatch=WriteBatch, Rdict=Rdict)
+ROCKSDICT = SimpleNamespace(WriteBatch=WriteBatch, ReadOptions=ReadOptions, Rdict=Rdict)
 """In place of the module."""

@@ -40,6 +40,7 @@ def test_the_pinned_versions_are_installed():
         (QueueServiceThread, "call_thread", ["self", "fun", "args", "kwargs"]),
         (driver.Consumer, "_new_consumer_thread", ["self"]),
         (base.Consumer, "getmany", ["self", "timeout"]),
+        (base.Consumer, "_drain_messages", ["self", "fetcher"]),
         (base.Consumer, "ack", ["self", "message"]),
         (base.Consumer, "_add_gap", ["self", "tp", "offset_from", "offset_to"]),
         (base.Consumer, "_new_offset", ["self", "tp"]),
@@ -98,6 +99,9 @@ def test_a_method_that_we_override_or_call_is_as_it_was(owner, name, parameters)
         (aiokafka.AIOKafkaConsumer.start, "fetch_max_wait_ms=self._fetch_max_wait_ms"),
         (Fetcher.__init__, "self._records = collections.OrderedDict()"),
         (Fetcher.__init__, "self._wait_consume_future"),
+        (Fetcher.__init__, "self._fetch_min_bytes = fetch_min_bytes"),
+        (Fetcher._get_actions_per_node, "self._fetch_max_wait_ms,"),
+        (base.Consumer._drain_messages, "self.wait_first("),
         (MessageAccumulator.__init__, "self._batch_size = batch_size"),
         (aiokafka.AIOKafkaProducer.__init__, "self._message_accumulator = MessageAccumulator("),
         (PartitionRecords._unpack_records, "self._consumer_record(tp, record)"),
@@ -115,6 +119,14 @@ def test_streams_are_resumed_before_the_seek_and_the_flow_after_it():
         resume, seek = source.index("consumer.resume_partitions("), source.index("consumer.perform_seek()")
         clear, flow = source.index("flow_control.resume()"), source.index("consumer.resume_flow()")
         assert resume < seek < clear < flow
+
+
+def test_the_flow_of_the_consumer_stops_before_that_of_the_streams():
+    """With nothing awaited in between: so a hand-over that begins while the consumer's flow goes on never has to wait."""
+    for function in (App._stop_consumer, App._on_partitions_revoked):
+        source = inspect.getsource(function)
+        stopped = source.index("consumer.stop_flow")
+        assert "await" not in source[stopped : source.index("self.flow_control.suspend", stopped)]
 
 
 def test_the_end_of_a_recovery_is_signalled_by_what_we_call():

@@ -188,7 +188,7 @@ async def test_progress_is_told_while_it_goes_on(group, changelog, until):
         assert sum(progress["partitions"].values()) == progress["rows_to_do"]
     assert seen[-1]["seconds_left"] < seen[-1]["seconds"]
     assert remaining == sorted(remaining, reverse=True)
-    assert 0 < remaining[-1] < total
+    assert any(0 < left < total for left in remaining)  # asked a moment later, the last one may tell of the end
     metrics = asked(member, "/metrics")[1]
     assert set(re.findall(r"recon_recovery_rows_remaining\{.*\} (\S+)", metrics)) == {"0.0"}
     assert float(re.search(r"^recon_recovery_seconds (\S+)", metrics, re.MULTILINE)[1]) > 1
