@@ -49,6 +49,8 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
     week = {"cleanup.policy": "delete", "retention.ms": str(settings.retention_hours * 3_600_000)}
     month = {"cleanup.policy": "delete", "retention.ms": str(30 * DAY_MS)}
     compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1", "segment.ms": "600000"}
+    # of what workers write, the brokers' clock counts: theirs may be wrong, and by it they know what time it is
+    stamped = {"message.timestamp.type": "LogAppendTime"}
     sources = [
         TopicSpec(name, f"events of {name.split('_', 1)[0]}", "transaction_event", week) for name in SOURCE_TOPICS
     ]
@@ -60,11 +62,11 @@ def topic_specs(settings: Settings) -> list[TopicSpec]:
             changelog_topic(settings),
             "state of the transactions",
             None,
-            compacted | {"min.compaction.lag.ms": "600000"},
+            compacted | stamped | {"min.compaction.lag.ms": "600000"},
         ),
-        TopicSpec(RESULTS, "every revision of every verdict", "reconciliation_result", week),
-        TopicSpec(MISMATCHES, "a break opened, changed or closed", "reconciliation_result", month),
-        TopicSpec(DEAD_LETTERS, "records that were unreadable or invalid", "dead_letter", month),
+        TopicSpec(RESULTS, "every revision of every verdict", "reconciliation_result", week | stamped),
+        TopicSpec(MISMATCHES, "a break opened, changed or closed", "reconciliation_result", month | stamped),
+        TopicSpec(DEAD_LETTERS, "records that were unreadable or invalid", "dead_letter", month | stamped),
     ]
 
 

@@ -29,6 +29,10 @@ LAG = Gauge(
 WATERMARK_AGE = Gauge(
     "recon_watermark_age_seconds", "Clock minus watermark, by topic and partition.", ["topic", "partition"]
 )
+CLOCK_AHEAD = Gauge(
+    "recon_clock_ahead_seconds",
+    "This machine's clock minus the brokers', as their acknowledgements tell it; deadlines go by theirs.",
+)
 BATCH_RECORDS = Histogram("recon_batch_records", "Records in one unit of work.", buckets=_BATCH_BUCKETS)
 STAGE_SECONDS = Histogram(
     "recon_stage_seconds", "Time of one unit of work in a stage.", ["stage"], buckets=_STAGE_BUCKETS

@@ -17,6 +17,7 @@ from recon_stream.domain.deadlines import NEVER, Feeds
 from recon_stream.domain.event import SOURCE_TOPICS, SOURCES
 from recon_stream.domain.rules import RulesBook
 from recon_stream.metrics import catalogue as metrics
+from recon_stream.pipeline.clock import BrokerClock
 from recon_stream.pipeline.encoding import DeadLetter, DeadLetterEncoder, ResultEncoder, SchemaIds
 from recon_stream.pipeline.lane import Keyed, Lane, Queued
 from recon_stream.pipeline.reading import EventReader
@@ -25,13 +26,15 @@ from recon_stream.redis.dedup import DuplicateFilter
 from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
 from recon_stream.transport.batch import RecordBatch
 from recon_stream.transport.placement import Placement
-from recon_stream.transport.publish import pack, publish
+from recon_stream.transport.publish import Appended, pack, publish
 from tables.claims import HEADER
 from tables.rows import Meta
 from tables.transactions import CHANGELOG, Revoked
 
 logger = logging.getLogger(__name__)
 
+CLOCK_AHEAD_MAX = 5.0
+"""Seconds, either way, beyond which a machine's clock is told of."""
 BEAT_SECONDS = 0.003
 """After the first batch of a fetch the others follow within it: then all lanes begin together, and send together."""
 
@@ -70,6 +73,8 @@ class Engine:
         self._lanes_generation: int | None = None
         self._encode_dead_letter = DeadLetterEncoder(schema_ids.dead_letters)
         self._feeds = Feeds(book.current.stall)
+        self._clock = BrokerClock()
+        self._is_clock_off = False
         self._ends: dict[TP, int] = {}
         self._looks_asked = self._looks_answered = 0
         self._came: dict[int, int] = {}
@@ -173,7 +178,12 @@ class Engine:
         self, partition: int, rows: list[tuple[bytes, bytes | None]], claim: bytes
     ) -> int | None:
         """See Surroundings."""
-        return await self._publish(CHANGELOG, partition, rows, [(HEADER, claim)])
+        appended = await self._publish(CHANGELOG, partition, rows, [(HEADER, claim)])
+        if appended is None:
+            return None
+        if appended.at_ms is not None:
+            self._clock.tell(appended.at_ms, asyncio.get_running_loop().time())
+        return appended.offset
 
     async def publish_results(
         self, partition: int, results: Keyed, mismatches: Keyed, dead_letters: list[DeadLetter]
@@ -190,7 +200,7 @@ class Engine:
 
     async def _publish(
         self, topic: str, partition: int, pairs: Any, headers: list[tuple[str, bytes]] | None = None
-    ) -> int | None:
+    ) -> Appended | None:
         if not pairs:
             return None
         producer = self._app.batch_producer
@@ -199,17 +209,23 @@ class Engine:
     # Progress of the feeds
 
     async def look_at_feeds(self) -> None:
-        """Ask the broker how far the feeds are: what "read to its end" and "stalled" are judged by."""
+        """Ask the broker how far the feeds are: what "read to its end" and "stalled" are judged by.
+
+        Before the first acknowledgement nobody knows what time it is, and deadlines wait for watermarks alone.
+        """
+        now = self._clock.now(asyncio.get_running_loop().time())
+        if now is None:
+            return
         partitions = range(self._app.settings.partitions)
         tps = [TP(topic, partition) for topic in SOURCE_TOPICS for partition in partitions]
         self._looks_asked += 1
         asked = self._looks_asked
-        asked_at_ms, ends = await self._app.batch_consumer.end_offsets(tps)
+        ends = await self._app.batch_consumer.end_offsets(tps)
         core, gateway, mobile = (
             sum(end for tp, end in ends.items() if tp.topic == SOURCE_TOPICS[source]) for source in SOURCES
         )
         self._ends, self._looks_answered = ends, asked
-        for source in self._feeds.observe(asked_at_ms, (core, gateway, mobile), self._newest()):
+        for source in self._feeds.observe(now, (core, gateway, mobile), self._newest()):
             metrics.FEED_STALLED.labels(SOURCES[source].name).inc()
             logger.error(
                 "FEED_STALLED: %s stands still while others grow; its deadlines are held", SOURCE_TOPICS[source]
@@ -236,8 +252,11 @@ class Engine:
                 counter(kind).inc(number)
 
     def measure(self) -> None:
-        """Gauges of the state and the watermarks; every few seconds."""
-        now = int(time.time() * 1000)
+        """Gauges of the state, the watermarks and the clock; every few seconds."""
+        now = self._clock.now(asyncio.get_running_loop().time())
+        if now is None:
+            return
+        self._measure_clock(time.time() - now / 1000)
         for partition, (lane, _) in self._lanes.items():
             for source, watermark in enumerate(lane.watermarks):
                 if watermark != NEVER:
@@ -249,3 +268,11 @@ class Engine:
                 continue
             metrics.STATE_ROWS.labels(str(partition)).set(rows)
             metrics.STATE_BYTES.labels(str(partition)).set(size)
+
+    def _measure_clock(self, ahead: float) -> None:
+        metrics.CLOCK_AHEAD.set(ahead)
+        was_off, self._is_clock_off = self._is_clock_off, abs(ahead) > CLOCK_AHEAD_MAX
+        if self._is_clock_off and not was_off:
+            logger.warning(
+                "this machine's clock is %.0f s away from the brokers': deadlines go by theirs; keep NTP running", ahead
+            )

@@ -132,7 +132,7 @@ class Watchdog:
         # A fetcher that hangs does not know that there is more: the brokers do.
         consumer = self._app.batch_consumer
         try:
-            self._ends = (await consumer.end_offsets(consumer.source_partitions())).offsets
+            self._ends = await consumer.end_offsets(consumer.source_partitions())
         except TransientFailure as error:
             logger.warning("%s", error)
 

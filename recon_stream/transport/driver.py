@@ -26,7 +26,7 @@ from mode.utils.futures import notify
 
 from recon_stream.settings import Settings
 from recon_stream.transport.batch import RecordBatch
-from recon_stream.transport.fetch import ConsumerThread, EndOffsets, Fetched
+from recon_stream.transport.fetch import ConsumerThread, Fetched
 from recon_stream.transport.recovery import Recovery, TableManager
 from recon_stream.transport.siblings import Siblings
 
@@ -118,8 +118,8 @@ class Consumer(faust_driver.Consumer):
         """The assigned partitions without those of changelogs."""
         return {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
 
-    async def end_offsets(self, tps: Iterable[TP]) -> EndOffsets:
-        """The ends of any partitions as the broker sees them now, with the instant before it was asked."""
+    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
+        """The ends of any partitions as the broker sees them now."""
         return await self._thread.end_offsets(tps)
 
     # Reading

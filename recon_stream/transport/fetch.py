@@ -39,13 +39,6 @@ class Fetched(NamedTuple):
     positions: dict[TP, int]
 
 
-class EndOffsets(NamedTuple):
-    """The ends of partitions as the broker saw them at some instant not before `asked_at_ms` (epoch milliseconds)."""
-
-    asked_at_ms: int
-    offsets: dict[TP, int]
-
-
 class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
     """Faust's consumer thread, fetching raw records with a bound for each partition."""
 
@@ -150,21 +143,20 @@ class ConsumerThread(faust_driver.AIOKafkaConsumerThread):
                 taken[tp] = records
         return taken
 
-    async def end_offsets(self, tps: Iterable[TP]) -> EndOffsets:
+    async def end_offsets(self, tps: Iterable[TP]) -> dict[TP, int]:
         """Ask the brokers for the ends of these partitions, assigned or not; raises TransientFailure.
 
         Not through Faust's method queue, where it would wait behind a poll or a commit.
         """
-        asked_at_ms = time.time_ns() // 1_000_000
         wanted = [TopicPartition(tp.topic, tp.partition) for tp in tps]
         if not wanted:
-            return EndOffsets(asked_at_ms, {})
+            return {}
         call = asyncio.run_coroutine_threadsafe(self._ensure_consumer().end_offsets(wanted), self.thread_loop)
         try:
             ends = await asyncio.wait_for(asyncio.wrap_future(call), END_OFFSETS_TIMEOUT)
         except (TimeoutError, KafkaError) as error:
             raise TransientFailure(f"end offsets of {len(wanted)} partitions: {error!r}") from error
-        return EndOffsets(asked_at_ms, {ensure_TP(tp): offset for tp, offset in ends.items()})
+        return {ensure_TP(tp): offset for tp, offset in ends.items()}
 
 
 def _positions(fetcher: Any, active: frozenset[TP]) -> dict[TP, int]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from recon_stream.errors import InvariantViolated, TransientFailure
+
+CREATE_TIME = 0
+"""The timestamp type of records that carry their writer's clock."""
 
 
 def pack(
@@ -40,11 +44,21 @@ def pack(
     return builders
 
 
-async def publish(producer: AIOKafkaProducer, topic: str, partition: int, builders: list[BatchBuilder]) -> int | None:
+class Appended(NamedTuple):
+    """What the acknowledgement of the last batch says."""
+
+    offset: int
+    """Of the last record."""
+    at_ms: int | None
+    """The broker's clock when it appended the batch, epoch milliseconds; None where a topic keeps the writers' timestamps."""
+
+
+async def publish(
+    producer: AIOKafkaProducer, topic: str, partition: int, builders: list[BatchBuilder]
+) -> Appended | None:
     """Append the batches to the partition in order and wait for the acknowledgement of all of them.
 
-    Returns the offset of the last record appended, None where there was nothing to append. Raises TransientFailure
-    when the broker did not acknowledge within the producer's time: what has been appended by then is unknown.
+    Returns None where there was nothing to append. Raises TransientFailure when the broker did not acknowledge within the producer's time: what has been appended by then is unknown.
     """
     pending = []
     try:
@@ -55,7 +69,7 @@ async def publish(producer: AIOKafkaProducer, topic: str, partition: int, builde
         await asyncio.gather(*pending, return_exceptions=True)
         raise TransientFailure(f"{topic}-{partition}: {error!r}") from error
     answers = await asyncio.gather(*pending, return_exceptions=True)
-    last: int | None = None
+    last: Appended | None = None
     for builder, answer in zip(builders, answers, strict=True):
         if isinstance(answer, MessageSizeTooLargeError):
             raise InvariantViolated(f"{topic}-{partition}: the broker's max.message.bytes is below our batch size")
@@ -64,5 +78,6 @@ async def publish(producer: AIOKafkaProducer, topic: str, partition: int, builde
         if isinstance(answer, BaseException):
             raise answer
         # The acknowledgement names the batch's first offset; the last one is what a state store has to remember.
-        last = answer.offset + builder.record_count() - 1
+        at_ms = None if answer.timestamp_type == CREATE_TIME else answer.timestamp
+        last = Appended(answer.offset + builder.record_count() - 1, at_ms)
     return last

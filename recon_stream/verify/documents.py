@@ -66,6 +66,7 @@ _ALERTS: Final = """\
 
 | when | expression | first look |
 |---|---|---|
+| a machine's clock is wrong | `abs(recon_clock_ahead_seconds) > 5` | NTP on that machine; verdicts do not depend on it |
 | a sink falls behind and nears the retention of the topics | `sum by (topic) (recon_lag_records{job="sink"}) > 1e6` | PostgreSQL, then more sinks |
 | a feed stands still while others flow | `max by (source) (recon_deadlines_held) == 1` | the source system |
 | a feed is late | `max by (topic) (recon_watermark_age_seconds) > 300` | the source system, then worker lag |

@@ -119,7 +119,7 @@ def arm_publishing() -> None:
 
     publish, publish_results = engine.publish, Engine.publish_results
 
-    async def sending(producer: Any, topic: str, partition: int, builders: Any) -> int | None:
+    async def sending(producer: Any, topic: str, partition: int, builders: Any) -> Any:
         if topic in (RESULTS, MISMATCHES, DEAD_LETTERS) or PLAN.point != "worker.changelog.sending":
             return await publish(producer, topic, partition, builders)
         task = asyncio.create_task(publish(producer, topic, partition, builders))

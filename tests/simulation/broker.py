@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError, KafkaTimeoutError, NotLeaderForPartitionError
 
 from tests.simulation.loop import Life
+from tests.simulation.seams import T0
 
 
 class Entry(NamedTuple):
@@ -179,7 +180,9 @@ class Producer:
                 sent.acknowledged.set_exception(KafkaTimeoutError())
                 self._fail(topic, KafkaTimeoutError())
                 return
-            sent.acknowledged.set_result(SimpleNamespace(offset=last - len(sent.batch.records) + 1))
+            first = last - len(sent.batch.records) + 1
+            at_ms = broker.log(topic)[last].timestamp
+            sent.acknowledged.set_result(SimpleNamespace(offset=first, timestamp=at_ms, timestamp_type=1))
 
     def _fail(self, topic: str, error: KafkaError) -> None:
         pending = self._pending[topic]
@@ -190,8 +193,9 @@ class Producer:
     def _write(self, topic: str, sent: Sent) -> int:
         last, broker = -1, self._broker
         is_late = sent.generation != self._group.generation
-        for timestamp, key, value, headers in sent.batch.records:
-            last = broker.append(topic, timestamp, key, value, self._life, late=is_late, headers=headers).offset
+        at_ms = int((T0 + broker.now()) * 1000)
+        for _, key, value, headers in sent.batch.records:
+            last = broker.append(topic, at_ms, key, value, self._life, late=is_late, headers=headers).offset
         broker.note(f"{self._life.name}: {topic} +{len(sent.batch.records)} up to {last}{', late' if is_late else ''}")
         return last
 

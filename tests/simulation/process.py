@@ -21,12 +21,12 @@ from recon_stream.pipeline.engine import Engine
 from recon_stream.redis.dedup import DuplicateFilter
 from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.driver import Consumer
-from recon_stream.transport.fetch import EndOffsets, Fetched
+from recon_stream.transport.fetch import Fetched
 from tables.transactions import CHANGELOG
 from tests.simulation.broker import Broker, Group, Producer
 from tests.simulation.disk import Rdict
 from tests.simulation.loop import LIFE, Life
-from tests.simulation.seams import STORE, T0, store_on
+from tests.simulation.seams import STORE, store_on
 from tests.simulation.valkey import UnreliableValkey
 
 PARTITION = 0
@@ -85,13 +85,12 @@ class Thread:
         """The end that the last fetch has shown."""
         return len(self._broker.log(tp.topic))
 
-    async def end_offsets(self, tps: Any) -> EndOffsets:
+    async def end_offsets(self, tps: Any) -> dict[TP, int]:
         """The ends as they are some time after the question was asked."""
-        asked_at_ms = int((T0 + asyncio.get_running_loop().time()) * 1000)
         await asyncio.sleep(self._broker.way())
         ends = {tp: len(self._broker.log(tp.topic)) for tp in tps}
         await asyncio.sleep(self._broker.way())
-        return EndOffsets(asked_at_ms, ends)
+        return ends
 
 
 class WithoutFaust(faust_driver.Consumer):

@@ -59,15 +59,20 @@ class _Table:
 
 @contextmanager
 def simulated(
-    now: Callable[[], float], random_bytes: Callable[[int], bytes], changed: tuple[tuple[Any, str, Any], ...] = ()
+    now: Callable[[], float],
+    machine_is_ahead: float,
+    random_bytes: Callable[[int], bytes],
+    changed: tuple[tuple[Any, str, Any], ...] = (),
 ) -> Iterator[None]:
     """The product with a virtual clock (`now`: seconds since the beginning), dice and disks, until the end of the block.
+
+    The machine's own clock is `machine_is_ahead` seconds from the one by which brokers and banks go.
 
     `changed`: (module or class, name, what stands there instead), for broken copies.
     """
     clock = SimpleNamespace(
-        time=lambda: T0 + now(),
-        time_ns=lambda: int((T0 + now()) * 1_000_000_000),
+        time=lambda: T0 + machine_is_ahead + now(),
+        time_ns=lambda: int((T0 + machine_is_ahead + now()) * 1_000_000_000),
         monotonic=now,
         perf_counter=time.perf_counter,  # only ever told to metrics
     )

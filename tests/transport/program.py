@@ -146,8 +146,8 @@ async def collect(stream: Any) -> None:
 async def ask_for_ends() -> None:
     if "ends" in OPTIONS:
         tps = [TP(topic, p) for topic in OPTIONS["ends"].split(",") for p in range(settings.partitions)]
-        asked_at_ms, ends = await app.batch_consumer.end_offsets(tps)
-        answer = {"asked_at_ms": asked_at_ms, "ends": [[tp.topic, tp.partition, end] for tp, end in ends.items()]}
+        ends = await app.batch_consumer.end_offsets(tps)
+        answer = [[tp.topic, tp.partition, end] for tp, end in ends.items()]
         (FOLDER / "ends.part").write_text(json.dumps(answer))
         (FOLDER / "ends.part").rename(FOLDER / "ends")
 

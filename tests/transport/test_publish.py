@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from recon_stream.errors import InvariantViolated
+from recon_stream.topics import RESULTS, create_topics
 from recon_stream.transport.publish import pack, publish
 
 pytestmark = pytest.mark.stack
@@ -25,10 +28,10 @@ async def test_the_offset_returned_is_that_of_the_last_record(group, producer, s
     """Over several batches; records arrive in order, with their timestamp, a None value as a tombstone."""
     pairs = [(b"key %d" % i, b"x" * 100 if i % 7 else None) for i in range(1000)]
     topic = group.topics[0]
-    assert await publish(producer, topic, 0, pack(producer, pairs[:3], 1_700_000_000_000)) == 2
+    assert await publish(producer, topic, 0, pack(producer, pairs[:3], 1_700_000_000_000)) == (2, None)
     builders = pack(producer, pairs[3:], 1_700_000_000_001)
     assert len(builders) > 3
-    assert await publish(producer, topic, 0, builders) == 999
+    assert await publish(producer, topic, 0, builders) == (999, None)
     assert await publish(producer, topic, 0, []) is None
     reader = AIOKafkaConsumer(bootstrap_servers=stack.kafka_bootstrap_servers, auto_offset_reset="earliest")
     await reader.start()
@@ -39,6 +42,15 @@ async def test_the_offset_returned_is_that_of_the_last_record(group, producer, s
         await reader.stop()
     assert [(r.key, r.value) for r in records] == pairs
     assert (records[2].timestamp, records[3].timestamp) == (1_700_000_000_000, 1_700_000_000_001)
+
+
+async def test_the_brokers_clock_is_told_where_the_topic_goes_by_it(producer, stack, settings):
+    """As all topics do that workers write to; what the writer's own clock says does not count there."""
+    await create_topics(settings)
+    before = time.time_ns() // 1_000_000
+    appended = await publish(producer, RESULTS, 0, pack(producer, [(b"key", b"value")], 7_200_000 + before))
+    assert appended is not None
+    assert before <= appended.at_ms <= time.time_ns() // 1_000_000
 
 
 async def test_a_record_larger_than_a_batch_is_named(producer):
