@@ -67,6 +67,16 @@ class Role:
         """Whether it was started and not ended by the test."""
         return self._process is not None
 
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL: no handler runs, nothing is finished, nothing is committed."""
         assert self._process is not None

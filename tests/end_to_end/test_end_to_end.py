@@ -16,6 +16,8 @@ import pytest
 
 from producers.feed import feed
 from producers.plan import Fault
+from recon_stream.domain.event import SOURCE_TOPICS
+from recon_stream.verify.log import Log
 from recon_stream.verify.report import Report, State
 from recon_stream.verify.verification import verify
 from tests.end_to_end.damage import damage_kafka, damaged_database
@@ -89,10 +91,11 @@ def killed(system: System, first: Outcome, key: Path, killed_key: Path) -> Outco
         stop = asyncio.Event()
         plan = system.plan(seed=2, transactions=100_000, rate=KILLED_RATE)
         feeding = asyncio.create_task(feed(system.settings, plan, killed_key, stop=stop))
-        reread = [await kill(system, 0)]
+        reread = [await kill(system, 0, 0)]
         for life in range(1, KILLS):
+            begun_at = await committed(system)
             system.worker.start()
-            reread.append(await kill(system, life))
+            reread.append(await kill(system, life, begun_at))
         system.worker.start()
         await system.worker.until_ready()
         # the feed goes on a little: that the feeds grow is known again
@@ -106,17 +109,34 @@ def killed(system: System, first: Outcome, key: Path, killed_key: Path) -> Outco
     return asyncio.run(run())
 
 
-async def kill(system: System, life: int) -> int:
-    """Kill the worker while it works: in the flow of the feed, or with what came meanwhile just begun. In the second life
-    the sink goes with it. Returns how many records this life had read again."""
+async def kill(system: System, life: int, begun_at: int) -> int:
+    """Kill the worker while it works: in the flow of the feed, or with what came meanwhile just begun; and when it has
+    applied records whose offsets are not committed. In the second life the sink goes with it.
+
+    `begun_at`: what was committed when this life began. Returns how many records this life had read again.
+    """
     before = await system.worker.counted("recon_events_total")
     await system.worker.until_counted("recon_events_total", before + (1 if life % 2 else 400))
     reread = await system.worker.counted("recon_reread_total")
+    while True:
+        applied = begun_at + await system.worker.counted("recon_events_total")
+        system.worker.freeze()
+        if await committed(system) < applied:
+            break
+        system.worker.thaw()
+        await asyncio.sleep(0.05)
     system.worker.kill()
     if life == 1:
         system.sink.kill()
         system.sink.start()
     return reread
+
+
+async def committed(system: System) -> int:
+    """Records of the sources whose offsets the worker has committed; the topics begin at 0."""
+    async with Log(system.settings) as log:
+        offsets = await log.committed(f"{system.settings.app_id}-worker")
+    return sum(offset for (topic, _), offset in offsets.items() if topic in SOURCE_TOPICS)
 
 
 async def judged(system: System, keys: list[Path], of_run: Path) -> Outcome:
