@@ -201,6 +201,8 @@ class Process:
         """The generation of the group in which this process believes to be the owner."""
         self._revoked = -1
         """The highest generation that it knows to be over."""
+        self._assigned = -1
+        """The highest generation in which it was given the partition: a group tells of its generations in order."""
         self._rebalancing = asyncio.Lock()
         self.store = store_on({})
         self.context = Context()
@@ -286,8 +288,9 @@ class Process:
     async def assigned(self, generation: int) -> None:
         """Own the partition: rebuild the state from the changelog, go to the committed offsets, let the records flow."""
         app, consumer = self.app, self.consumer
+        self._assigned = max(generation, self._assigned)
         async with self._rebalancing:
-            if self._revoked >= generation:
+            if generation < self._assigned or self._revoked >= generation:
                 return
             if self.joined != -1:
                 await self._give_up(0.0)  # it learns only now that it had lost the partition meanwhile
