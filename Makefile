@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 T ?= tests
+# two at a time, each with services of its own; one where services that already run are given
+PROCESSES ?= $(if $(RECON_TEST_STATE_DIR),0,2)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-faults check native bench bench-recovery bench-latency stack-up stack-down clean
@@ -23,7 +25,7 @@ demo: setup ## Start everything, send 30,000 transactions with faults, prove tha
 	$(BIN)/recon-stream demo $(if $(ONCE),--once)
 
 test: setup ## Run all checks and tests on the real services (T=path for some of them)
-	$(BIN)/python -m pytest $(T)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(T)
 
 test-faults: setup ## Break everything, one scenario after the other, with a table at the end (ONLY="names" SEED=1)
 	$(BIN)/python -m tests.faults $(if $(ONLY),--run $(ONLY)) $(if $(SEED),--seed $(SEED))

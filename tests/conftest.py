@@ -22,7 +22,7 @@ from psycopg import sql
 
 from recon_stream.errors import ReconError
 from recon_stream.settings import Settings, load_settings
-from recon_stream.stack import local
+from recon_stream.stack import local, ports
 from recon_stream.stack.services.postgres import grant_database
 
 RUNNING = os.environ.get("RECON_TEST_STATE_DIR")
@@ -31,6 +31,12 @@ for variable in list(os.environ):
     # what the person at the keyboard works with is none of the tests' business
     if variable.startswith("RECON_") or variable.removesuffix("_FILE") in NAMES:
         del os.environ[variable]
+
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+    # tests that run side by side never meet at a port
+    share = len(ports.FREE_RANGE) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    start = ports.FREE_RANGE.start + share * int(worker.removeprefix("gw"))
+    ports.FREE_RANGE = range(start, start + share)
 
 REAPER = Path(__file__).parent / "stack" / "reaper.py"
 REAP_TIMEOUT = 60.0

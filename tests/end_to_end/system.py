@@ -23,7 +23,7 @@ from producers.plan import DEFAULT_MIX, Fault, Plan
 from producers.rules import rules_in_force
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings
-from recon_stream.stack import local
+from recon_stream.stack import local, ports
 from recon_stream.storage.migrate import migrate
 from recon_stream.topics import create_topics
 
@@ -210,7 +210,7 @@ async def _set_up(settings: Settings, environ: dict[str, str]) -> None:
 def free_base() -> int:
     """A first operations port with the ports of both roles free."""
     while True:
-        base = random.randrange(20_000, 30_000)
+        base = random.choice(ports.FREE_RANGE)
         if all(_is_free(base + offset) for offset in OFFSETS.values()):
             return base
 
