@@ -25,7 +25,7 @@ demo: setup ## Start everything, send 30,000 transactions with faults, prove tha
 	$(BIN)/recon-stream demo $(if $(ONCE),--once)
 
 test: setup ## Run all checks and tests on the real services (T=path for some of them)
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile $(T)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(T)
 
 test-faults: setup ## Break everything, one scenario after the other, with a table at the end (ONLY="names" SEED=1)
 	$(BIN)/python -m tests.faults $(if $(ONLY),--run $(ONLY)) $(if $(SEED),--seed $(SEED))
