@@ -10,6 +10,10 @@ from redis.exceptions import RedisError
 from recon_stream.errors import ConfigurationError
 from recon_stream.settings import Settings
 
+NO_ANSWER = (RedisError, OSError, TimeoutError, RuntimeError)
+"""Whatever a call raises that got no answer. RuntimeError is what uvloop says of a write to a connection that was reset a
+moment ago."""
+
 
 def connect(settings: Settings, connections_max: int) -> Redis:
     """A client that connects when it is first used; nothing waits longer than settings.redis_timeout.

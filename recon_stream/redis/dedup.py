@@ -18,9 +18,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from recon_stream.metrics.catalogue import FILTER_FAIL_OPEN, ZOMBIES
+from recon_stream.redis.client import NO_ANSWER
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class DuplicateFilter:
             asked = orjson.dumps([field for event in part for field in event[:3]])
             try:
                 answer = await self._claim(args=[asked, self._worker, IN_FLIGHT_SECONDS])
-            except (RedisError, OSError, TimeoutError) as error:
+            except NO_ANSWER as error:
                 self._fail_open(error)
                 return None
             if answer[0]:
@@ -136,7 +136,7 @@ class DuplicateFilter:
                 told += (event.txn_id, event.source, event.event_revision, event.mark if accepted else "")
             try:
                 await self._settle(args=[orjson.dumps(told), REMEMBERED_SECONDS, self._worker])
-            except (RedisError, OSError, TimeoutError) as error:
+            except NO_ANSWER as error:
                 self._fail_open(error)
                 return
 

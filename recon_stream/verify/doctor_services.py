@@ -14,12 +14,11 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from psycopg.rows import TupleRow
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from recon_stream.avro import RegistryAway
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ConfigurationError, TransientFailure
-from recon_stream.redis.client import connect
+from recon_stream.redis.client import NO_ANSWER, connect
 from recon_stream.registration import check_schemas
 from recon_stream.settings import Settings
 from recon_stream.storage.migrate import pending_migrations
@@ -278,7 +277,7 @@ async def check_redis(settings: Settings, report: Report) -> None:
             report.ok("scripts", "Lua with cmsgpack works")
         else:
             report.fail("scripts", f"cmsgpack answers {answer!r}", "use Redis 6 or Valkey 7, or newer")
-    except (RedisError, OSError, TimeoutError) as error:
+    except NO_ANSWER as error:
         where = urlsplit(settings.redis_url).hostname
         report.fail("answer", f"{where}: {short(error)}", redis_advice(settings, error))
     finally:

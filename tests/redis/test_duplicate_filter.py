@@ -11,7 +11,8 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from redis.asyncio import Redis
+import uvloop
+from redis.asyncio import Connection, Redis
 
 from recon_stream.metrics.catalogue import FILTER_FAIL_OPEN, ZOMBIES
 from recon_stream.redis import dedup
@@ -270,6 +271,26 @@ async def test_a_server_that_hangs_fails_open_within_the_timeout(
         await asyncio.sleep(0.25)
         fresh = [seen(f"{txn}-fresh", 1), seen(txn, 2), seen(f"{txn}-more", 1)]
         assert await copies(one, fresh) == [False, True, False]
+
+
+class _CutWhenOpened(Connection):
+    """Is reset between its opening and the first word on it."""
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        assert self._writer is not None
+        self._writer.transport.abort()
+        await super().on_connect_check_health(check_health)
+
+
+def test_a_connection_that_is_reset_before_the_first_word_fails_open(stack: Settings, txn: str) -> None:
+    """The loop of the roles says RuntimeError of it, which no client of Redis knows."""
+
+    async def asked() -> None:
+        async with _client(stack, urlsplit(stack.redis_url).port or 0) as client:
+            client.connection_pool.connection_class = _CutWhenOpened
+            await _fails_open(DuplicateFilter(client, "one"), txn)
+
+    uvloop.run(asked())
 
 
 async def test_a_dead_server_is_not_asked_by_every_unit(stack: Settings, txn: str) -> None:
