@@ -56,34 +56,37 @@ class SourceView(NamedTuple):
     entries: tuple[tuple[str, str], ...]
 
 
-def fate(seen: Sequence[Seen], index: int) -> str:
-    """What became of the record at that index, given those before it.
+def fates(seen: Sequence[Seen]) -> list[str]:
+    """What became of each record, given those before it.
 
     Same event id again: the same revision with the same content is a duplicate, with other content a conflict; a
     higher revision is a correction; a lower one is stale, whatever its content. A record whose only fault is that it is
     dated after its own Kafka timestamp is rejected unless it is a duplicate or stale: the filter may have dropped it.
     """
-    this = seen[index]
+    standing: dict[str, Event] = {}
+    became: list[str] = []
+    for this in seen:
+        before = standing.get(this.event.event_id) if this.event else None
+        became.append(fate(this, before))
+        if this.valid and this.event and (before is None or this.event.revision > before.revision):
+            standing[this.event.event_id] = this.event
+    return became
+
+
+def fate(this: Seen, standing: Event | None) -> str:
+    """What becomes of a record; `standing` is the first valid content of the highest revision of its event id so far."""
     if not this.valid and this.families != {FUTURE}:
         return REJECTED
     assert this.event is not None
-    earlier = [s.event for s in seen[:index] if s.valid and s.event and s.event.event_id == this.event.event_id]
-    if not earlier:
+    if standing is None:
         return NEW if this.valid else REJECTED
-    highest = max(event.revision for event in earlier)
-    if this.event.revision > highest:
+    if this.event.revision > standing.revision:
         return CORRECTION if this.valid else REJECTED
-    if this.event.revision < highest:
+    if this.event.revision < standing.revision:
         return STALE
-    in_force = next(event for event in earlier if event.revision == highest)
-    if this.event == in_force:
+    if this.event == standing:
         return DUPLICATE
     return CONFLICT if this.valid else REJECTED
-
-
-def fates(seen: Sequence[Seen]) -> list[str]:
-    """What became of each record."""
-    return [fate(seen, index) for index in range(len(seen))]
 
 
 def in_force(seen: Sequence[Seen], became: Sequence[str], event_id: str) -> Seen:
