@@ -2,12 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+PEERS := .venv-peers
 T ?= tests
 # two at a time, each with services of its own; one where services that already run are given
 PROCESSES ?= $(if $(RECON_TEST_STATE_DIR),0,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check native bench bench-recovery bench-latency stack-up stack-down clean
+.PHONY: help setup demo test test-faults check native bench bench-peers bench-recovery bench-latency bench-scale bench-sink stack-up stack-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,13 +41,28 @@ native: setup ## Compile the data path into build/native (docs/operations.md)
 	$(BIN)/python deploy/native.py build/native
 
 bench: setup ## CPU an event of one worker beside stock Faust (EVENTS=900000 REPEATS=3)
-	$(BIN)/python -m benchmarks.throughput $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS))
+	$(BIN)/python -m benchmarks.throughput $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
+
+bench-peers: setup $(PEERS)/ready ## CPU an event of one worker beside Kafka Streams, a confluent-kafka loop and stock Faust
+	$(BIN)/python -m benchmarks.peers $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
+
+# what the benchmark alone needs has no place among the packages of the product
+$(PEERS)/ready: benchmarks/peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers.lock
+	@touch $@
 
 bench-recovery: setup ## Seconds until a worker without local state works, up to a million open transactions
 	$(BIN)/python -m benchmarks.recovery $(foreach number,$(TRANSACTIONS),--transactions $(number))
 
 bench-latency: setup ## Milliseconds to the verdict and CPU an event at 1,000, 5,000 and 10,000 events a second
-	$(BIN)/python -m benchmarks.latency
+	$(BIN)/python -m benchmarks.latency $(if $(PUBLISH),--publish)
+
+bench-scale: setup ## Memory, disk and CPU an event beside up to 5 million open transactions (TRANSACTIONS="1000000" EVENTS=600000)
+	$(BIN)/python -m benchmarks.scale $(foreach number,$(TRANSACTIONS),--transactions $(number)) $(if $(EVENTS),--events $(EVENTS)) $(if $(PUBLISH),--publish)
+
+bench-sink: setup ## Rows a second of one sink into PostgreSQL (EVENTS=600000 REPEATS=3)
+	$(BIN)/python -m benchmarks.sink $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
 
 stack-up: setup ## Start Kafka, the schema registry, PostgreSQL and Valkey
 	$(BIN)/recon-stream stack up
@@ -56,4 +72,4 @@ stack-down: setup ## Stop them
 
 clean: ## Stop the stack and delete local state and the environment
 	@if [ -x $(BIN)/recon-stream ]; then $(BIN)/recon-stream stack reset --yes; fi
-	rm -rf .recon .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .recon .venv $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import orjson
 
-from producers.feed import feed
-from producers.plan import UNPACED_INTERVAL_US, Plan, parse_mix
+from producers.answer_key import AnswerKey
+from producers.feed import CHUNK_RECORDS_MAX, feed
+from producers.plan import UNPACED_INTERVAL_US, Plan, Record, parse_mix
+from producers.publish import Publisher
+from producers.simulator import schedule
+from recon_stream.domain.event import SOURCES
 from recon_stream.settings import Settings
 
 MIX = "clean=920,amount=30,status=20,timestamp=10,missing=20"
 EVENTS_PER_TRANSACTION = 3
+PART_TRANSACTIONS = 200
 PAST_MS = 3_600_000
 """The plan begins so long ago: every grace of a missing leg or a lagging status is over when the backlog is read."""
 
@@ -45,21 +51,52 @@ class Backlog:
 
         What was sent before stays as it is, so the first transactions are the same ones in every size.
         """
+        plan, path = self._next(transactions - self.transactions)
+        sent = await feed(self.settings, plan, path)
+        self._grown(plan, path, sum(sent.records.values()))
+        return sent.seconds
+
+    def planned(self, transactions: int) -> list[Record]:
+        """So many further transactions as records in the order of sending, for `send`: planning takes longer than sending.
+
+        Their ids lie scattered between those of others, as a part of so few transactions has a prefix of its own.
+        """
+        records: list[Record] = []
+        for begun in range(0, transactions, PART_TRANSACTIONS):
+            plan, path = self._next(min(PART_TRANSACTIONS, transactions - begun))
+            key = AnswerKey(path)
+            part = list(schedule(plan, key.add, lambda: False))
+            key.close(plan)
+            self._grown(plan, path, len(part))
+            path.unlink()
+            records += part
+        return records
+
+    def _next(self, transactions: int) -> tuple[Plan, Path]:
+        """The next part's plan and where its answer key goes."""
         plan = Plan(
             seed=self.seed + self.parts,
             # the next part begins where the one before has ended
             base_ms=self.base_ms + self.transactions * UNPACED_INTERVAL_US // 1000,
             interval_us=UNPACED_INTERVAL_US,
-            transactions=transactions - self.transactions,
+            transactions=transactions,
             paced=False,
             mix=parse_mix(MIX),
         )
-        path = self.folder / f"answer-key-{self.parts}.jsonl"
-        sent = await feed(self.settings, plan, path)
-        self.expected |= read_key(path)
-        self.transactions, self.parts = transactions, self.parts + 1
-        self.events += sum(sent.records.values())
-        return sent.seconds
+        return plan, self.folder / f"answer-key-{self.parts}.jsonl"
+
+    def _grown(self, plan: Plan, key: Path, events: int) -> None:
+        self.expected |= read_key(key)
+        self.transactions += plan.transactions or 0
+        self.parts += 1
+        self.events += events
+
+
+async def send(settings: Settings, records: Sequence[Record]) -> None:
+    """Send planned records as fast as the broker takes them."""
+    async with Publisher(settings, SOURCES) as publisher:
+        for begun in range(0, len(records), CHUNK_RECORDS_MAX):
+            await publisher.send(records[begun : begun + CHUNK_RECORDS_MAX])
 
 
 def read_key(path: Path) -> dict[str, Expected]:

@@ -1,4 +1,4 @@
-"""The engines: a worker of recon-stream, natively built and as plain Python, and stock Faust."""
+"""A worker of recon-stream as it is measured, natively built and as plain Python."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
-import orjson
 
 from benchmarks.backlog import Backlog
 from benchmarks.children import REPOSITORY, RunFailed
 from benchmarks.kafka import Broker
 from benchmarks.measuring import QUIET_SECONDS, Engine
-from benchmarks.oracle import product_claim, product_said, stock_claim, stock_said
-from benchmarks.stock_faust import Config
+from benchmarks.oracle import product_claim, product_said
 from recon_stream.redis.client import connect
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings, read_env_file
 from recon_stream.stack.ports import free_ports
-from recon_stream.topics import RESULTS, changelog_topic, create_topics
+from recon_stream.topics import MISMATCHES, RESULTS, changelog_topic, create_topics
 
 SCRAPE_TIMEOUT = aiohttp.ClientTimeout(total=60)
 _SAMPLE = re.compile(r"^(\w+?)(?:_total)?(?:\{(.*)\})? (\S+)$", re.MULTILINE)
@@ -33,6 +31,7 @@ class PlainProduct(Engine):
 
     name = "recon-stream, plain"
     results_topic = RESULTS
+    mismatches_topic = MISMATCHES
     said_in = staticmethod(product_said)
     claim_of = staticmethod(product_claim)
 
@@ -109,40 +108,3 @@ def build_product(folder: Path) -> None:
 def native_folder(folder: Path) -> Path:
     """Where the native build of a measurement lies."""
     return folder / "native"
-
-
-class StockFaust(Engine):
-    """One process of stock Faust over the same topics; see stock_faust.py."""
-
-    name = "stock Faust"
-    hold_seconds = 0.0
-    said_in = staticmethod(stock_said)
-    claim_of = staticmethod(stock_claim)
-
-    def __init__(self, settings: Settings, broker: Broker, folder: Path, number: int) -> None:
-        super().__init__(settings, broker, folder, number)
-        self.app_id = f"bench-stock-{number}"
-        self.results_topic = f"{self.app_id}-results"
-
-    async def prepare(self) -> tuple[list[str], dict[str, str]]:
-        await self.broker.create(self.results_topic)
-        config = Config(
-            self.app_id,
-            self.settings.kafka_bootstrap_servers,
-            str(self.folder),
-            self.settings.partitions,
-            self.results_topic,
-        )
-        return [sys.executable, "-m", "benchmarks.stock_faust", orjson.dumps(config._asdict()).decode()], {}
-
-    async def done(self, backlog: Backlog) -> float:
-        # every leg but a transaction's first makes one result
-        wanted = backlog.events - backlog.transactions
-        return sum((await self.broker.ends(self.results_topic)).values()) / wanted
-
-    async def details(self, backlog: Backlog) -> dict[str, float]:
-        return {}
-
-    async def clean(self) -> None:
-        await self.broker.delete([self.results_topic, f"{self.app_id}-transactions-changelog"])
-        shutil.rmtree(self.folder)

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from html import escape
 
 WIDTH, BAR, GAP, LEFT, RIGHT, TOP = 760, 24, 12, 210, 90, 48
-COLOURS = {"recon-stream": "#1f6f5c", "recon-stream, plain": "#7fb0a3", "stock Faust": "#9a9a9a"}
+COLOURS = {"recon-stream": "#1f6f5c", "recon-stream, plain": "#7fb0a3"}
+RIVAL = "#9a9a9a"
 
 
-def draw(cpu_us: Mapping[tuple[str, int], float], limit_us: float) -> str:
+def draw(cpu_us: Mapping[tuple[str, int], float], limit_us: float, title: str = "CPU microseconds an event") -> str:
     """One bar for each (engine, events), as long as its CPU microseconds an event, and a line at the limit."""
     scale = (WIDTH - LEFT - RIGHT) / max(*cpu_us.values(), limit_us)
     height = TOP + len(cpu_us) * (BAR + GAP) + GAP
@@ -20,7 +21,7 @@ def draw(cpu_us: Mapping[tuple[str, int], float], limit_us: float) -> str:
         middle = y + BAR * 0.7
         bars += [
             f'<text x="{LEFT - 10}" y="{middle:.0f}" text-anchor="end">{escape(engine)}, {events:,} events</text>',
-            f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" rx="3" fill="{COLOURS[engine]}"/>',
+            f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR}" rx="3" fill="{COLOURS.get(engine, RIVAL)}"/>',
             f'<text x="{LEFT + length + 8:.1f}" y="{middle:.0f}">{value:.1f}</text>',
         ]
     limit = LEFT + limit_us * scale
@@ -30,9 +31,9 @@ def draw(cpu_us: Mapping[tuple[str, int], float], limit_us: float) -> str:
     return "\n".join(
         [
             f'<svg {head} viewBox="0 0 {WIDTH} {height}">',
-            "<title>CPU microseconds an event</title>",
+            f"<title>{title}</title>",
             f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-            '<text x="16" y="24" font-size="15" font-weight="600">CPU microseconds an event, less is better</text>',
+            f'<text x="16" y="24" font-size="15" font-weight="600">{title}, less is better</text>',
             *bars,
             f'<line x1="{limit:.1f}" y1="{TOP - 6}" x2="{limit:.1f}" y2="{height - 6}" stroke="#b3261e" stroke-dasharray="4 3"/>',
             f'<text x="{limit + 4:.1f}" y="{TOP - 8}" fill="#b3261e" font-size="11">bar {limit_us:.0f}</text>',

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,9 +33,10 @@ class Broker:
             await consumer.stop()
             await admin.close()
 
-    async def create(self, topic: str) -> None:
-        """A topic with as many partitions as all others have."""
-        await self._admin.create_topics([NewTopic(topic, self._settings.partitions, 1)])
+    async def create(self, topic: str, config: Mapping[str, str] | None = None) -> None:
+        """A topic with as many partitions as all others have, and these settings of its own."""
+        new = NewTopic(topic, self._settings.partitions, 1, topic_configs=dict(config or {}))
+        await self._admin.create_topics([new])
 
     async def delete(self, topics: Sequence[str]) -> None:
         """Delete those of the topics that exist."""

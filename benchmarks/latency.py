@@ -10,35 +10,36 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from math import inf
 from pathlib import Path
 
-import aiohttp
 import click
-import orjson
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.children import RunFailed, spawn, stop
-from benchmarks.engines import build_product, native_folder
-from benchmarks.machine import description, yardstick
+from benchmarks.engines import build_product
+from benchmarks.machine import yardstick
+from benchmarks.publishing import keep_results, put, write_results
+from benchmarks.roles import Role
 from recon_stream.avro import decode
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
-from recon_stream.stack.ports import free_ports
 from recon_stream.topics import RESULTS, create_topics
 
-RESULTS_FOLDER = Path(__file__).parent / "results"
 WARM_SECONDS = 8.0
 """After its first records a feed and a worker are left alone for so long before anything counts."""
 TOLD_EACH = 7
 """Every so manieth result is decoded: the observer must not need the core that it observes."""
 READY_SECONDS = 60.0
+LATENCY_MS_MAX = {1_000: 50, 5_000: 80}
+"""By the rate, of 95 in 100 results."""
+CPU_US_MAX = {1_000: 200}
 HEADINGS = ("events/s", "seen/s", "p50 ms", "p95 ms", "p99 ms", "most ms", "CPU us", "units/s", "load")
 
 console = Console()
@@ -70,44 +71,6 @@ class Run:
         )  # fmt: skip
 
 
-class Worker:
-    """A worker from the native build, and what it tells of itself."""
-
-    def __init__(self, settings: Settings, folder: Path, number: int) -> None:
-        self.port = free_ports(1)[0]
-        state = folder / f"latency-{number}"
-        environ = read_env_file(settings.state_dir / "stack.env") | {
-            "RECON_STATE_DIR": str(state),
-            "RECON_APP_ID": f"latency-{number}",
-            "RECON_OPERATIONS_PORT": str(self.port),
-            "PYTHONPATH": str(native_folder(folder)),
-            "PYTHONSAFEPATH": "1",
-        }
-        self.log = folder / f"latency-{number}.log"
-        self.child = spawn([sys.executable, "-m", "recon_stream", "worker"], environ, self.log)
-
-    async def told(self) -> dict[str, float]:
-        """Sums of its counters; empty before it listens."""
-        url = f"http://127.0.0.1:{self.port}/metrics"
-        try:
-            async with aiohttp.ClientSession() as session, session.get(url) as answer:
-                text = await answer.text()
-        except aiohttp.ClientConnectionError:
-            return {}
-        sums: dict[str, float] = {}
-        for line in text.splitlines():
-            if not line.startswith("#"):
-                name, _, value = line.rpartition(" ")
-                name = name.partition("{")[0]
-                sums[name] = sums.get(name, 0.0) + float(value)
-        return sums
-
-    def cpu(self) -> float:
-        """User and system seconds so far."""
-        times = psutil.Process(self.child.pid).cpu_times()
-        return times.user + times.system
-
-
 async def observe(settings: Settings, latencies: list[float], counting: asyncio.Event) -> None:
     """Note how old results are when they arrive, while `counting`; until cancelled."""
     consumer = AIOKafkaConsumer(**settings.kafka_client(), group_id=None, fetch_max_wait_ms=20)
@@ -133,14 +96,14 @@ async def measure(settings: Settings, folder: Path, number: int, rate: int, seco
     """One rate: start a worker and a feed, warm up, measure for so many seconds."""
     own = replace(settings, app_id=f"latency-{number}")
     await create_topics(own)
-    worker = Worker(settings, folder, number)
+    worker = Role("worker", own, folder)
     feed: subprocess.Popen[bytes] | None = None
     feed_log = folder / f"feed-{number}.log"
     latencies: list[float] = []
     counting = asyncio.Event()
     observer = asyncio.create_task(observe(settings, latencies, counting))
     try:
-        await until_ready(worker)
+        await worker.until_ready(READY_SECONDS)
         await until_caught_up(settings, worker)
         feed = start_feed(settings, rate, 1000 + number, feed_log)
         await asyncio.sleep(WARM_SECONDS)
@@ -154,7 +117,7 @@ async def measure(settings: Settings, folder: Path, number: int, rate: int, seco
         observer.cancel()
         if feed is not None:
             await stop(feed, feed_log)
-        await stop(worker.child, worker.log)
+        await worker.stop()
     events = after["recon_events_total"] - before["recon_events_total"]
     units = after["recon_batch_records_count"] - before["recon_batch_records_count"]
     if len(latencies) < 100 or not events:
@@ -173,22 +136,7 @@ def start_feed(settings: Settings, rate: int, seed: int, log: Path) -> subproces
     return spawn(command, read_env_file(settings.state_dir / "stack.env"), log)
 
 
-async def until_ready(worker: Worker) -> None:
-    """Until the worker has its partitions; raises RunFailed where it ends or takes too long."""
-    until = time.monotonic() + READY_SECONDS
-    while time.monotonic() < until and worker.child.poll() is None:
-        async with aiohttp.ClientSession() as session:
-            try:
-                async with session.get(f"http://127.0.0.1:{worker.port}/readyz") as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass  # it does not listen yet
-        await asyncio.sleep(0.2)
-    raise RunFailed(f"the worker is not ready, see {worker.log}")
-
-
-async def until_caught_up(settings: Settings, worker: Worker) -> None:
+async def until_caught_up(settings: Settings, worker: Role) -> None:
     """Until the worker has read what the feeds of the rates before have left."""
     async with AIOKafkaConsumer(**settings.kafka_client(), group_id=None) as consumer:
         sources = [TopicPartition(topic, number) for topic in SOURCE_TOPICS for number in range(settings.partitions)]
@@ -216,8 +164,12 @@ async def measure_all(settings: Settings, folder: Path, rates: Sequence[int], se
 @click.command()
 @click.option("--rate", "rates", type=click.IntRange(30), multiple=True, default=(1_000, 5_000, 10_000))
 @click.option("--seconds", type=click.FloatRange(5), default=20.0, show_default=True)
-def main(rates: tuple[int, ...], seconds: float) -> None:
-    """Measure latency and CPU of one worker at steady RATEs of events a second."""
+@click.option("--publish", "publishing", is_flag=True, help="Put the figures into docs/performance.md.")
+def main(rates: tuple[int, ...], seconds: float, publishing: bool) -> None:
+    """Measure latency and CPU of one worker at steady RATEs of events a second.
+
+    Exit code 1 where a bar is missed.
+    """
     folder = Path(tempfile.mkdtemp(prefix="recon-latency-"))
     folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
     settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
@@ -228,20 +180,35 @@ def main(rates: tuple[int, ...], seconds: float) -> None:
         raise SystemExit(2) from error
     finally:
         asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
+    raise SystemExit(report(runs, seconds, publishing))
+
+
+def report(runs: Sequence[Run], seconds: float, publishing: bool) -> int:
+    """Show the table, write the results; the exit code."""
     table = Table(title="Milliseconds from the causing record to its result; CPU of the worker an event")
     for heading in HEADINGS:
         table.add_column(heading, justify="right")
     for run in runs:
         table.add_row(*run.cells())
     console.print(table)
-    now = datetime.now(UTC)
-    content = {
-        "measured_at": now.isoformat(timespec="seconds"), "machine": description(), "seconds": seconds,
-        "runs": [asdict(run) for run in runs],
-    }  # fmt: skip
-    path = RESULTS_FOLDER / f"latency-{now:%Y%m%dT%H%M%SZ}.json"
-    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    held = all(
+        run.p95 < LATENCY_MS_MAX.get(run.rate, inf) and run.cpu_us < CPU_US_MAX.get(run.rate, inf) for run in runs
+    )
+    bars = ", ".join(f"{most} ms at {rate:,}" for rate, most in LATENCY_MS_MAX.items())
+    bars += "".join(f", {most} us at {rate:,}" for rate, most in CPU_US_MAX.items())
+    noise = [run.yardstick_us for run in runs]
+    verdict = (
+        f"p95 and CPU an event: bars ({bars}) {'held' if held else 'missed'}; {seconds:.0f} s at each rate; "
+        f"yardstick {min(noise):.2f}-{max(noise):.2f} us"
+    )
+    console.print(verdict, soft_wrap=True)
+    path = write_results("latency", {"seconds": seconds, "runs": [asdict(run) for run in runs]})
     console.print(f"Written to {path}", soft_wrap=True)
+    if publishing:
+        put("make bench-latency", verdict, HEADINGS, [run.cells() for run in runs])
+        keep_results(path, "latency")
+        console.print("Written to docs/performance.md")
+    return 0 if held else 1
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 
@@ -36,6 +37,14 @@ def yardstick() -> float:
     for _ in range(YARDSTICK_RECORDS):
         decode("transaction_event", value)
     return round((time.process_time() - begun) / YARDSTICK_RECORDS * 1e6, 2)
+
+
+def memory_at_its_highest(pid: int) -> int:
+    """Resident bytes of the process when it had the most, as the kernel keeps it."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) << 10
+    raise RuntimeError("the kernel does not tell the highest resident size")
 
 
 def description() -> dict[str, object]:

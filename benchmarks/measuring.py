@@ -7,7 +7,9 @@ import os
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +21,15 @@ from benchmarks.kafka import Broker, Offsets
 from benchmarks.machine import yardstick
 from benchmarks.oracle import Claim, Judgement, Read, judge
 from recon_stream.settings import Settings
+from recon_stream.stack import process as stack_process
+from recon_stream.stack.state import Folders
 
 SAMPLE_SECONDS = 0.25
 STALLED_SECONDS = 120.0
 QUIET_SECONDS = 4.0
 START_SECONDS_MIN, START_SECONDS_MAX = 8.0, 120.0
+MIDDLE = 0.5
+SERVICES = ("kafka", "valkey")
 IDLE_CORES = 0.1
 """A started process with nothing to do uses less of a core."""
 
@@ -33,15 +39,18 @@ class Run:
     """One measured run. CPU in microseconds an event, user + system of the process.
 
     Both up to the instant at which everything is acknowledged: `cpu_us_with_start` from the first import on, `cpu_us`
-    without what the same process takes to start on empty topics. `events_per_second` counts from the last sample
-    without progress, so joining the group is not in it and the first unit of work is. `judgement` is of all results,
-    those of deadlines included; `cpu_us` ends before the last of these.
+    without what the same process takes to start on empty topics. `cpu_us_second_half` is that of the later half of the backlog
+    alone, when everything is warm. `events_per_second` counts from the last sample without progress, so joining the group
+    is not in it and the first unit of work is. `judgement` is of all results, those of deadlines included; `cpu_us` ends
+    before the last of these. `services_cpu_us` is what broker and Valkey took meanwhile, in microseconds an event.
     """
 
     engine: str
     events: int
     cpu_us: float
     cpu_us_with_start: float
+    cpu_us_second_half: float
+    services_cpu_us: dict[str, float]
     events_per_second: int
     seconds: float
     memory_mb: int
@@ -61,8 +70,10 @@ class Engine(ABC):
 
     name: str
     results_topic: str
+    mismatches_topic: str | None = None
+    """Where the results are again whose open breaks changed; None where the engine has no such topic."""
     hold_seconds: float
-    """Results are waited for so long after the start at least."""
+    """Results are waited for so long after the end of the backlog at least."""
     said_in: Read
     claim_of: Claim
 
@@ -111,24 +122,27 @@ async def measure(engine: Engine, backlog: Backlog, start_cpu: float) -> Run:
     `start_cpu`: see `measure_start`. Raises RunFailed.
     """
     before = yardstick()
+    services = _services_cpu(engine.settings)
     child = await _start(engine)
     begun = time.monotonic()
     try:
-        since = await engine.broker.ends(engine.results_topic)
-        flown = await _follow(engine, backlog, psutil.Process(child.pid))
+        since = await _ends(engine)
+        flown = await follow(engine.name, engine.log, psutil.Process(child.pid), partial(engine.done, backlog))
         load = os.getloadavg()[0]
-        until = await _quiet(engine, begun + engine.hold_seconds)
+        services = {name: cpu - services[name] for name, cpu in _services_cpu(engine.settings).items()}
+        await quiet(engine.broker, engine.results_topic, flown.done_at + engine.hold_seconds)
         details = await engine.details(backlog)
     finally:
         await stop(child, engine.log)
-    values = engine.broker.values(since, until)
-    judgement = await judge(values, backlog.expected, engine.said_in, engine.claim_of)
+    judgement = await _judged(engine, backlog, since)
     await engine.clean()
     return Run(
         engine=engine.name,
         events=backlog.events,
         cpu_us=round((flown.cpu - start_cpu) / backlog.events * 1e6, 1),
         cpu_us_with_start=round(flown.cpu / backlog.events * 1e6, 1),
+        cpu_us_second_half=round((flown.cpu - flown.half_cpu) / (backlog.events * (1 - flown.half)) * 1e6, 1),
+        services_cpu_us={name: round(cpu / backlog.events * 1e6, 1) for name, cpu in services.items()},
         events_per_second=round(backlog.events / (flown.done_at - flown.idle_until)),
         seconds=round(flown.done_at - begun, 1),
         memory_mb=flown.memory >> 20,
@@ -140,50 +154,82 @@ async def measure(engine: Engine, backlog: Backlog, start_cpu: float) -> Run:
     )
 
 
-class _Followed(NamedTuple):
-    """Instants of the monotonic clock, CPU in seconds up to the end of the backlog, memory in bytes at its highest."""
+class Followed(NamedTuple):
+    """Instants of the monotonic clock, CPU in seconds up to the end of the work, memory in bytes at its highest.
 
+    `idle_until` and `idle_cpu` are of the last sample without progress.
+
+    `half` is the share of the backlog at the last sample before its middle, `half_cpu` the CPU up to it.
+    """
+
+    half: float
+    half_cpu: float
     idle_until: float
+    idle_cpu: float
     done_at: float
     cpu: float
     main_thread_cpu: float
     memory: int
 
 
-async def _follow(engine: Engine, backlog: Backlog, process: psutil.Process) -> _Followed:
+async def follow(name: str, log: Path, process: psutil.Process, share: Callable[[], Awaitable[float]]) -> Followed:
+    """Look at a process until its share of the work, 0 to 1, is 1. Raises RunFailed where it ends or stands still."""
     idle_until = moved_at = time.monotonic()
-    memory, done = 0, 0.0
+    memory, done, idle_cpu = 0, 0.0, 0.0
+    half, half_cpu = 0.0, 0.0
     while True:
         await asyncio.sleep(SAMPLE_SECONDS)
         if process.status() == psutil.STATUS_ZOMBIE:
-            raise RunFailed(f"{engine.name} ended by itself, see {engine.log}")
-        share, cpu, now = await engine.done(backlog), _cpu(process), time.monotonic()
+            raise RunFailed(f"{name} ended by itself, see {log}")
+        seen, cpu, now = await share(), _cpu(process), time.monotonic()
         memory = max(memory, process.memory_info().rss)
-        if share == 0:
-            idle_until = now
-        if share > done:
-            done, moved_at = share, now
+        if seen == 0:
+            idle_until, idle_cpu = now, cpu
+        if seen <= MIDDLE:
+            half, half_cpu = seen, cpu
+        if seen > done:
+            done, moved_at = seen, now
         elif now - moved_at > STALLED_SECONDS:
-            raise RunFailed(f"{engine.name} stands still at {done:.0%}, see {engine.log}")
+            raise RunFailed(f"{name} stands still at {done:.0%}, see {log}")
         if done >= 1:
             main = next(each for each in process.threads() if each.id == process.pid)
-            return _Followed(idle_until, now, cpu, main.user_time + main.system_time, memory)
+            return Followed(half, half_cpu, idle_until, idle_cpu, now, cpu, main.user_time + main.system_time, memory)
 
 
-async def _quiet(engine: Engine, not_before: float) -> Offsets:
-    ends, since = await engine.broker.ends(engine.results_topic), time.monotonic()
+async def quiet(broker: Broker, topic: str, not_before: float) -> None:
+    """Wait until nothing has come to a topic for a while, and the monotonic clock is behind `not_before`."""
+    ends, since = await broker.ends(topic), time.monotonic()
     while time.monotonic() < not_before or time.monotonic() - since < QUIET_SECONDS:
         await asyncio.sleep(SAMPLE_SECONDS)
-        now = await engine.broker.ends(engine.results_topic)
+        now = await broker.ends(topic)
         if now != ends:
             ends, since = now, time.monotonic()
-    return ends
+
+
+async def _ends(engine: Engine) -> dict[str, Offsets]:
+    """The ends of the topics that it publishes to, by topic."""
+    topics = [topic for topic in (engine.results_topic, engine.mismatches_topic) if topic is not None]
+    return {topic: await engine.broker.ends(topic) for topic in topics}
+
+
+async def _judged(engine: Engine, backlog: Backlog, since: dict[str, Offsets]) -> Judgement:
+    """What is said of all that it published since then."""
+    until = await _ends(engine)
+    results, *mismatches = [engine.broker.values(since[topic], until[topic]) for topic in since]
+    return await judge(results, backlog.expected, engine.said_in, engine.claim_of, *mismatches)
 
 
 async def _start(engine: Engine) -> subprocess.Popen[bytes]:
     command, environ = await engine.prepare()
     engine.folder.mkdir()
     return spawn(command, environ, engine.log)
+
+
+def _services_cpu(settings: Settings) -> dict[str, float]:
+    """CPU seconds so far of the services that work for an engine."""
+    folders = Folders.of(settings)
+    pids = {service: stack_process.running(folders.record(service)) for service in SERVICES}
+    return {service: _cpu(psutil.Process(pid)) for service, pid in pids.items() if pid is not None}
 
 
 def _cpu(process: psutil.Process) -> float:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
 
 from benchmarks.backlog import Expected
-from recon_stream.avro import decode
+from recon_stream.avro import FRAME_BYTES, decode
 
 STOCK_FIELDS = {
     "AMOUNT_MISMATCH": "amount_minor",
@@ -24,11 +25,17 @@ STOCK_FIELDS = {
 
 
 class Said(NamedTuple):
-    """One published revision; `claim` is whatever is to be compared with the answer key."""
+    """One published revision; `claim` is whatever is to be compared with the answer key.
+
+    `open_breaks` stands for all that is said of them: where it changes, the revision belongs to recon_mismatches too. `evidence`
+    is a number made of all legs and of all breaks but missing legs, to the last field; 0 where the engine writes other records.
+    """
 
     txn_id: str
     revision: int
     claim: object
+    open_breaks: int = 0
+    evidence: int = 0
 
 
 Read = Callable[[bytes], Said]
@@ -38,12 +45,17 @@ Claim = Callable[[Expected], object]
 
 @dataclass(slots=True)
 class Judgement:
-    """`wrong` counts errors by kind; repeated revisions with the same bytes are allowed and counted."""
+    """`wrong` counts errors by kind; repeated revisions with the same bytes are allowed and counted.
+
+    `evidence` is one number for the last words of all transactions with two legs or more: two engines that wrote the same legs
+    and the same breaks, to the last field, have the same one. 0 where the engine writes other records.
+    """
 
     results: int
     transactions: int
     repeated: int
     wrong: dict[str, int]
+    evidence: int = 0
 
     @classmethod
     def nothing(cls) -> Judgement:
@@ -57,16 +69,34 @@ class Judgement:
 
 
 def product_said(value: bytes) -> Said:
-    """A record of recon_results."""
+    """A record of recon_results, whoever wrote it."""
     result: Any = decode("reconciliation_result", value)
-    breaks = frozenset((each["class"], each["subject"]) for each in result["breaks"] if each["state"] == "OPEN")
-    claim = Expected(result["verdict"], breaks, len(result["legs"]))
-    return Said(result["txn_id"], result["revision"], claim)
+    opened = [each for each in result["breaks"] if each["state"] == "OPEN"]
+    claim = Expected(
+        result["verdict"], frozenset((each["class"], each["subject"]) for each in opened), len(result["legs"])
+    )
+    differing = [each for each in opened if each["class"] != "MISSING_ENTRY"]
+    evidence = number_of((result["txn_id"], result["legs"], differing)) if len(result["legs"]) > 1 else 0
+    return Said(result["txn_id"], result["revision"], claim, number_of(opened) if opened else 0, evidence)
+
+
+def number_of(content: object) -> int:
+    """64 bits that stand for it."""
+    return int.from_bytes(blake2b(repr(content).encode(), digest_size=8).digest())
 
 
 def product_claim(expected: Expected) -> object:
     """Verdict, open breaks with their subjects, and the number of legs."""
     return expected
+
+
+def claim_without_deadlines(expected: Expected) -> object:
+    """The same of an engine that knows no deadlines: a missing leg is no break there, and a single leg makes no result."""
+    if expected.legs < 2:
+        return None
+    breaks = frozenset(each for each in expected.breaks if each[0] != "MISSING_ENTRY")
+    verdict = "PENDING" if expected.breaks and not breaks else expected.verdict
+    return Expected(verdict, breaks, expected.legs)
 
 
 def stock_said(value: bytes) -> Said:
@@ -87,10 +117,14 @@ def stock_claim(expected: Expected) -> object:
 
 
 async def judge(
-    values: AsyncIterator[bytes], expected: Mapping[str, Expected], said_in: Read, claim_of: Claim
+    values: AsyncIterator[bytes],
+    expected: Mapping[str, Expected],
+    said_in: Read,
+    claim_of: Claim,
+    mismatches: AsyncIterator[bytes] | None = None,
 ) -> Judgement:
-    """Compare all that one run published with the answer key."""
-    chains: dict[str, dict[int, int]] = {}
+    """Compare all that one run published with the answer key, and its mismatches with its results."""
+    chains: dict[str, dict[int, Revision]] = {}
     last: dict[str, Said] = {}
     results = repeated = 0
     wrong: Counter[str] = Counter()
@@ -98,9 +132,8 @@ async def judge(
         results += 1
         said = said_in(value)
         chain = chains.setdefault(said.txn_id, {})
-        digest = hash(value)
-        known = chain.setdefault(said.revision, digest)
-        if known != digest:
+        revision = Revision(hash(value[FRAME_BYTES:]), said.open_breaks)
+        if chain.setdefault(said.revision, revision) != revision:
             wrong["same revision, other content"] += 1
         before = last.get(said.txn_id)
         if before is None or said.revision > before.revision:
@@ -117,4 +150,35 @@ async def judge(
             wrong["last result differs from the answer key"] += 1
         if len(chains[txn_id]) != max(chains[txn_id]):
             wrong["gap in the revisions"] += 1
-    return Judgement(results, len(expected), repeated, dict(+wrong))
+    if mismatches is not None:
+        wrong += await judge_mismatches(mismatches, chains, said_in)
+    evidence = sum(said.evidence for said in last.values()) % 2**64
+    return Judgement(results, len(expected), repeated, dict(+wrong), evidence)
+
+
+class Revision(NamedTuple):
+    """What is kept of a result: its content behind the frame, and its open breaks, as numbers."""
+
+    content: int
+    open_breaks: int
+
+
+async def judge_mismatches(
+    mismatches: AsyncIterator[bytes], chains: Mapping[str, Mapping[int, Revision]], said_in: Read
+) -> Counter[str]:
+    """Every result whose open breaks are not those of the revision before must be there, as it is, and no other."""
+    wanted = {
+        (txn_id, number): revision.content
+        for txn_id, chain in chains.items()
+        for number, revision in chain.items()
+        if revision.open_breaks != (chain[number - 1].open_breaks if number - 1 in chain else 0)
+    }
+    seen = set()
+    wrong: Counter[str] = Counter()
+    async for value in mismatches:
+        said = said_in(value)
+        seen.add((said.txn_id, said.revision))
+        if wanted.get((said.txn_id, said.revision)) != hash(value[FRAME_BYTES:]):
+            wrong["mismatch without such a result"] += 1
+    wrong["no mismatch where the open breaks changed"] += len(wanted.keys() - seen)
+    return wrong

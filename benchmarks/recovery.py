@@ -10,23 +10,23 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
 import click
 import orjson
 import psutil
-import rocksdict
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.changelog import Filled, fill
 from benchmarks.children import RunFailed, spawn, stop
+from benchmarks.disk import Stored, databases, stored
 from benchmarks.kafka import Broker
-from benchmarks.machine import description, yardstick
+from benchmarks.machine import memory_at_its_highest, yardstick
+from benchmarks.publishing import write_results
 from benchmarks.stock_recovery import Config
 from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
@@ -35,9 +35,7 @@ from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
 from recon_stream.stack.ports import free_ports
 from recon_stream.topics import changelog_topic, create_topics
-from tables.rows import CASE, INDEX
 
-RESULTS_FOLDER = Path(__file__).parent / "results"
 SAMPLE_SECONDS = 0.05
 RECOVERY_SECONDS_MAX = 1800.0
 SCRAPE_TIMEOUT = aiohttp.ClientTimeout(total=5)
@@ -114,14 +112,6 @@ class Engine(ABC):
     def judged(self, filled: Filled) -> tuple[int, str]:
         """(entries of the index of deadlines, right or what is wrong), once the process has ended."""
 
-    def databases(self) -> Iterator[rocksdict.Rdict]:
-        """The state that it left, one RocksDB a partition."""
-        options = rocksdict.Options(raw_mode=True)
-        for path in sorted(self.folder.rglob("*.db")):
-            db = rocksdict.Rdict(str(path), options, access_type=rocksdict.AccessType.read_only())
-            yield db
-            db.close()
-
 
 class Product(Engine):
     """One worker of recon-stream."""
@@ -157,15 +147,10 @@ class Product(Engine):
             return answer.status, await answer.text()
 
     def judged(self, filled: Filled) -> tuple[int, str]:
-        cases = deadlines = others = 0
-        for db in self.databases():
-            for key in db.keys():  # noqa: SIM118 an Rdict cannot be iterated
-                cases, deadlines = cases + (key[:1] == CASE), deadlines + (key[:1] == INDEX)
-                others += key[:1] not in (CASE, INDEX)
+        found = stored(self.folder)
         # beside the partition's own row stands the offset
-        wanted = (filled.rows - self.settings.partitions, filled.deadlines, 2 * self.settings.partitions)
-        right = (cases, deadlines, others) == wanted
-        return deadlines, "right" if right else f"WRONG: {(cases, deadlines, others)}, not {wanted}"
+        wanted = Stored(filled.rows - self.settings.partitions, filled.deadlines, 2 * self.settings.partitions)
+        return found.deadlines, "right" if found == wanted else f"WRONG: {found}, not {wanted}"
 
 
 class StockFaust(Engine):
@@ -191,8 +176,8 @@ class StockFaust(Engine):
 
     def judged(self, filled: Filled) -> tuple[int, str]:
         # its own folder layout and a changelog without an index: rows and the offset of each partition
-        stored = sum(1 for db in self.databases() for _ in db.keys())  # noqa: SIM118 an Rdict cannot be iterated
-        rows = stored - self.settings.partitions
+        entries = sum(1 for db in databases(self.folder) for _ in db.keys())  # noqa: SIM118 an Rdict cannot be iterated
+        rows = entries - self.settings.partitions
         return 0, "right" if rows == filled.rows else f"WRONG: {rows} rows, not {filled.rows}"
 
 
@@ -225,14 +210,6 @@ async def recover(engine: Engine) -> Cost:
         await stop(child, engine.log)
 
 
-def memory_at_its_highest(pid: int) -> int:
-    """Resident bytes of the process when it had the most, as the kernel keeps it."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) << 10
-    raise RunFailed("the kernel does not tell the highest resident size")
-
-
 async def measure_all(settings: Settings, folder: Path, sizes: Sequence[int], stock_max: int) -> list[Run]:
     """Start on an empty changelog, then recover every size, the rival up to `stock_max` transactions."""
     console.print("Starting Kafka, the schema registry, PostgreSQL and Valkey")
@@ -245,7 +222,7 @@ async def measure_all(settings: Settings, folder: Path, sizes: Sequence[int], st
             own = replace(settings, app_id=f"bench-recovery-{size}")
             await create_topics(own)
             await register_schemas(own)
-            filled = await fill(own, load_rules(own).current, size) if size else Filled(0, 0, 0)
+            filled = await fill(own, load_rules(own).current, size) if size else Filled(0, 0, 0, 0)
             for kind in (StockFaust, Product):
                 if kind is StockFaust and size > stock_max:
                     continue
@@ -301,14 +278,7 @@ def report(runs: Sequence[Run]) -> int:
     for run in runs:
         table.add_row(*run.cells())
     console.print(table)
-    now = datetime.now(UTC)
-    content = {
-        "measured_at": now.isoformat(timespec="seconds"),
-        "machine": description(),
-        "runs": [asdict(run) for run in runs],
-    }
-    path = RESULTS_FOLDER / f"recovery-{now:%Y%m%dT%H%M%SZ}.json"
-    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    path = write_results("recovery", {"runs": [asdict(run) for run in runs]})
     console.print(f"Written to {path}", soft_wrap=True)
     right = all(run.state == "right" for run in runs)
     missed = [

@@ -24,16 +24,22 @@ from tables.rows import (
 )
 from tables.store import Store, keys_between, void_keys
 
+BLOCK_CACHE_BYTES, WRITE_BUFFER_BYTES = 384 << 20, 192 << 20
+"""Of all partitions together, so that a worker that owns all of them needs the same memory however many they are. What the
+cache does not hold the machine's page cache may."""
+WRITE_BUFFERS = 2
+"""One is filled while the other is written out."""
+
 table = worker.Table(
     TABLE,
     key_type=bytes,
     value_type=bytes,
     partitions=worker.settings.partitions,
-    # one RocksDB a partition: small caches each, the machine's page cache does the rest
+    # one RocksDB a partition
     options={
-        "block_cache_size": 64 << 20,
-        "write_buffer_size": 16 << 20,
-        "max_write_buffer_number": 2,
+        "block_cache_size": BLOCK_CACHE_BYTES // worker.settings.partitions,
+        "write_buffer_size": WRITE_BUFFER_BYTES // WRITE_BUFFERS // worker.settings.partitions,
+        "max_write_buffer_number": WRITE_BUFFERS,
         "bloom_filter_size": 10,  # bits a key: most rows that are asked for are not there yet
     },
     help="All that is known of each transaction.",

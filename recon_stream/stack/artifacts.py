@@ -7,6 +7,7 @@ Pinning every file makes a resolution of dependencies unnecessary at run time an
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -48,10 +49,15 @@ class Artifact:
 def pinned(service: str) -> tuple[Artifact, ...]:
     """The artifacts of a service, in the order of the lock file."""
     text = resources.files(__package__).joinpath("artifacts.lock").read_text("utf-8")
-    found = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
-    return tuple(
-        Artifact(name, digest, int(size), coordinates) for name, digest, size, coordinates in found if name == service
-    )
+    return tuple(artifact for artifact in listed(text) if artifact.service == service)
+
+
+def listed(text: str) -> Iterator[Artifact]:
+    """The artifacts of a lock file, in its order."""
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            service, digest, size, coordinates = line.split()
+            yield Artifact(service, digest, int(size), coordinates)
 
 
 def postgres_archive() -> Artifact:

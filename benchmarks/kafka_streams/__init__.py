@@ -1,0 +1,1 @@
+"""The same job in Kafka Streams, compiled without a JDK."""
