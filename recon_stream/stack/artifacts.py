@@ -17,6 +17,7 @@ from recon_stream.stack.errors import UnsupportedPlatform
 KAFKA = "4.1.1"
 REGISTRY = "3.3.3"
 POSTGRES = "18.1"
+KEYCLOAK = "26.5.0"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from jgo.parse import Coordinate
 from jgo.util import http
 
 from recon_stream.stack import maven
-from recon_stream.stack.artifacts import KAFKA, POSTGRES, REGISTRY, Artifact
+from recon_stream.stack.artifacts import KAFKA, KEYCLOAK, POSTGRES, REGISTRY, Artifact
 from recon_stream.stack.downloads import CENTRAL
 from recon_stream.stack.errors import ChecksumMismatch, DownloadRefused
 
@@ -58,6 +58,8 @@ def main() -> None:
         registry = context.project("io.apicurio", "apicurio-registry-app").at_version(REGISTRY)
         wanted = [("kafka", artifact) for artifact in kafka_artifacts(context)]
         wanted.append(("registry", registry.artifact("all", "tar.gz")))
+        keycloak = context.project("org.keycloak", "keycloak-quarkus-dist").at_version(KEYCLOAK)
+        wanted.append(("keycloak", keycloak.artifact(packaging="zip")))
         for platform in PLATFORMS:
             archive = context.project("io.zonky.test.postgres", f"embedded-postgres-binaries-{platform}")
             wanted.append(("postgres", archive.at_version(f"{POSTGRES}.0").artifact()))
