@@ -30,6 +30,7 @@ from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
+from recon_stream.stack.services import DATA_PATH
 from recon_stream.topics import RESULTS, create_topics
 
 WARM_SECONDS = 8.0
@@ -150,7 +151,7 @@ async def until_caught_up(settings: Settings, worker: Role) -> None:
 async def measure_all(settings: Settings, folder: Path, rates: Sequence[int], seconds: float) -> list[Run]:
     """All rates on one stack, a fresh worker each."""
     build_product(folder)
-    await local.up(settings)
+    await local.up(settings, services=DATA_PATH)
     settings = load_settings({"RECON_STATE_DIR": str(settings.state_dir)})
     await create_topics(settings)
     await register_schemas(settings)

@@ -34,6 +34,7 @@ from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
 from recon_stream.stack.ports import free_ports
+from recon_stream.stack.services import DATA_PATH
 from recon_stream.topics import changelog_topic, create_topics
 
 SAMPLE_SECONDS = 0.05
@@ -213,7 +214,7 @@ async def recover(engine: Engine) -> Cost:
 async def measure_all(settings: Settings, folder: Path, sizes: Sequence[int], stock_max: int) -> list[Run]:
     """Start on an empty changelog, then recover every size, the rival up to `stock_max` transactions."""
     console.print("Starting Kafka, the schema registry, PostgreSQL and Valkey")
-    await local.up(settings)
+    await local.up(settings, services=DATA_PATH)
     settings = load_settings({"RECON_STATE_DIR": str(settings.state_dir)})
     runs: list[Run] = []
     starts: dict[str, Cost] = {}

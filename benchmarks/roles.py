@@ -19,6 +19,7 @@ from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
 from recon_stream.stack.ports import free_ports
+from recon_stream.stack.services import DATA_PATH
 from recon_stream.topics import create_topics
 
 REST_SECONDS, REST_CORES = 4.0, 0.1
@@ -30,7 +31,7 @@ async def fresh_stack(folder: Path, app_id: str) -> AsyncIterator[Settings]:
     """Kafka, the schema registry, PostgreSQL and Valkey on free ports until the block ends, with the topics of an application."""
     wanted = load_settings({"RECON_STATE_DIR": str(folder), "RECON_STACK_PORTS": "free"})
     try:
-        await local.up(wanted)
+        await local.up(wanted, services=DATA_PATH)
         settings = load_settings({"RECON_STATE_DIR": str(folder), "RECON_APP_ID": app_id})
         await create_topics(settings)
         await register_schemas(settings)

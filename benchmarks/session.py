@@ -22,6 +22,7 @@ from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings
 from recon_stream.stack import local
+from recon_stream.stack.services import DATA_PATH
 from recon_stream.topics import create_topics
 
 console = Console()
@@ -43,7 +44,7 @@ class Session:
     async def of(cls, settings: Settings, folder: Path, seed: int) -> AsyncIterator[Session]:
         """With services that are up."""
         console.print("Starting Kafka, the schema registry, PostgreSQL and Valkey")
-        await local.up(settings)
+        await local.up(settings, services=DATA_PATH)
         settings = load_settings({"RECON_STATE_DIR": str(settings.state_dir)})
         await create_topics(settings)
         await register_schemas(settings)

@@ -19,7 +19,8 @@ import aiohttp
 import fastavro
 
 from recon_stream.errors import ConfigurationError, TransientFailure
-from recon_stream.settings import Settings, trusting
+from recon_stream.settings import Settings
+from recon_stream.tls import trusting
 
 Schema = dict[str, Any]
 

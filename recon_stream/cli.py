@@ -23,8 +23,9 @@ COMMANDS = {
     "doctor": ("recon_stream.verify.doctor:doctor", "Check every dependency and setting, and say what to do."),
     "stack": (
         "recon_stream.stack.commands:stack",
-        "Run Kafka, the registry, PostgreSQL and Valkey here, without Docker.",
+        "Run Kafka, the registry, PostgreSQL, Valkey and Keycloak here, without Docker.",
     ),
+    "tokens": ("recon_stream.security.commands:tokens", "Print an access token of each demo user."),
     "topics": ("recon_stream.topics_commands:topics", "Create and check the Kafka topics."),
     "schemas": ("recon_stream.topics_commands:schemas", "Register and check the Avro schemas."),
     "migrate": ("recon_stream.storage.commands:migrate", "Bring PostgreSQL to the schema of this version."),

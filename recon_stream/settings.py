@@ -6,19 +6,25 @@ Precedence of a value, strongest first: environment variable NAME, the file that
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 from recon_stream.errors import ConfigurationError
+from recon_stream.tls import PromptlyClosed, trusting
 
 SECURITY_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 SASL_MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+ASYMMETRIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+"""Algorithms of signatures that a public key verifies (RFC 7518, RFC 8037)."""
+NEVER_EMPTY = ("keycloak_realm", "keycloak_client_id", "dashboard_client_id", "jwt_algorithm", "jwt_audience")
+ORIGIN = r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?"
 
 
 def setting(name: str, default: Any, about: str, *, secret: bool = False, minimum: float | None = None) -> Any:
@@ -93,8 +99,28 @@ class Settings:
     )
     redis_filter: bool = setting("RECON_REDIS_FILTER", True, "whether the duplicate filter is asked at all")
     # Keycloak (used by the web role)
-    keycloak_server_url: str = setting("KEYCLOAK_SERVER_URL", "http://127.0.0.1:8080", "Keycloak")
+    keycloak_server_url: str = setting(
+        "KEYCLOAK_SERVER_URL", "http://127.0.0.1:8080", "Keycloak, as its tokens name it"
+    )
     keycloak_realm: str = setting("KEYCLOAK_REALM", "reconciliation", "realm")
+    keycloak_client_id: str = setting("KEYCLOAK_CLIENT_ID", "reconciliation-api", "client of the API")
+    keycloak_client_secret: str = setting("KEYCLOAK_CLIENT_SECRET", "", "secret of that client", secret=True)
+    keycloak_cafile: str = setting("RECON_KEYCLOAK_CAFILE", "", "authority for https; empty: the system's")
+    dashboard_client_id: str = setting("RECON_DASHBOARD_CLIENT_ID", "reconciliation-dashboard", "client of browsers")
+    jwt_algorithm: str = setting(
+        "JWT_ALGORITHM", "RS256", "algorithms that access tokens may be signed with, by commas; asymmetric ones only"
+    )
+    jwt_audience: str = setting("JWT_AUDIENCE", "reconciliation-api", "audience that an access token must name")
+    # Browsers and proxies
+    allowed_origins: str = setting(
+        "ALLOWED_ORIGINS", "", "origins that a browser may call the API from, by commas; empty: the same origin only"
+    )
+    allowed_credentials: bool = setting(
+        "ALLOWED_CREDENTIALS", False, "whether those origins may send cookies and the like; tokens need it not"
+    )
+    trusted_proxies: str = setting(
+        "RECON_TRUSTED_PROXIES", "", "addresses or networks whose X-Forwarded-* headers count, by commas; empty: none"
+    )
     # Roles
     app_id: str = setting("RECON_APP_ID", "recon", "prefix of the consumer groups and of the changelog topic")
     rules_file: str = setting("RECON_RULES_FILE", "", "rules (TOML); empty: the rules of the package")
@@ -165,12 +191,20 @@ class Settings:
     )
     stack_postgres_port: int = setting("RECON_STACK_POSTGRES_PORT", 5433, "local stack: PostgreSQL", minimum=1)
     stack_redis_port: int = setting("RECON_STACK_REDIS_PORT", 6379, "local stack: Valkey", minimum=1)
+    stack_keycloak_port: int = setting("RECON_STACK_KEYCLOAK_PORT", 8080, "local stack: Keycloak", minimum=1)
+    stack_keycloak_management_port: int = setting(
+        "RECON_STACK_KEYCLOAK_MANAGEMENT_PORT", 9000, "local stack: health and metrics of Keycloak", minimum=1
+    )
 
     def __post_init__(self) -> None:
         for f in fields(self):
             value, minimum = getattr(self, f.name), f.metadata["minimum"]
             if minimum is not None and value < minimum:
                 raise ConfigurationError(f"{f.metadata['name']}={value} is below {minimum}")
+            if f.metadata["name"].endswith("FILE") and value and not Path(value).is_file():
+                raise ConfigurationError(f"{f.metadata['name']}: there is no file {value}")
+            if f.name in NEVER_EMPTY and not by_commas(value):
+                raise ConfigurationError(f"{f.metadata['name']} is empty: any issuer's token could be meant")
         if self.kafka_security_protocol not in SECURITY_PROTOCOLS:
             raise ConfigurationError(
                 f"RECON_KAFKA_SECURITY_PROTOCOL={self.kafka_security_protocol} is not one of {', '.join(SECURITY_PROTOCOLS)}"
@@ -185,22 +219,41 @@ class Settings:
             raise ConfigurationError("SASL needs RECON_KAFKA_SASL_USERNAME and RECON_KAFKA_SASL_PASSWORD")
         if bool(self.kafka_ssl_certfile) != bool(self.kafka_ssl_keyfile):
             raise ConfigurationError("RECON_KAFKA_SSL_CERTFILE and RECON_KAFKA_SSL_KEYFILE go together")
-        for name in (
-            "kafka_ssl_cafile",
-            "kafka_ssl_certfile",
-            "kafka_ssl_keyfile",
-            "schema_registry_cafile",
-            "rules_file",
-        ):
-            path = getattr(self, name)
-            if path and not Path(path).is_file():
-                raise ConfigurationError(f"{name}: there is no file {path}")
         if self.stack_ports not in ("default", "free"):
             raise ConfigurationError(f"RECON_STACK_PORTS={self.stack_ports} is neither 'default' nor 'free'")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigurationError(f"RECON_LOG_LEVEL={self.log_level} is not a level")
         if self.log_format not in ("text", "json"):
             raise ConfigurationError(f"RECON_LOG_FORMAT={self.log_format} is neither 'text' nor 'json'")
+        self._check_identity()
+
+    def _check_identity(self) -> None:
+        if not re.fullmatch(rf"{ORIGIN}(/[\w./-]*)?", self.keycloak_server_url):
+            raise ConfigurationError(
+                f"KEYCLOAK_SERVER_URL={self.keycloak_server_url} is no http:// or https:// address"
+            )
+        for algorithm in by_commas(self.jwt_algorithm):
+            if algorithm not in ASYMMETRIC:
+                raise ConfigurationError(
+                    f"JWT_ALGORITHM={algorithm} is not one of {', '.join(ASYMMETRIC)}: the API verifies by public keys"
+                )
+        for origin in by_commas(self.allowed_origins):
+            if not re.fullmatch(ORIGIN, origin):
+                raise ConfigurationError(
+                    f"ALLOWED_ORIGINS={origin} is no origin; one is scheme, host and port alone: https://recon.bank:8443"
+                )
+        for network in by_commas(self.trusted_proxies):
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ConfigurationError(
+                    f"RECON_TRUSTED_PROXIES={network} is no address or network: {error}"
+                ) from error
+
+    @property
+    def issuer(self) -> str:
+        """The issuer that an access token must name: the realm's address."""
+        return f"{self.keycloak_server_url.rstrip('/')}/realms/{self.keycloak_realm}"
 
     def kafka_ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context for brokers; None where the protocol has no TLS."""
@@ -246,29 +299,6 @@ class Settings:
         ]
 
 
-class PromptlyClosed(ssl.SSLObject):
-    """A side of a TLS connection that says it closes and does not wait for the other side to say so too (RFC 8446, 6.1).
-
-    The loops wait 30 seconds for that word, and a broker with an answer under way never gives it: a role did not stop in time.
-    """
-
-    def unwrap(self) -> None:
-        """Put the alert into the outgoing buffer."""
-        with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLSyscallError):
-            super().unwrap()
-
-
-def trusting(cafile: str, name: str) -> ssl.SSLContext:
-    """A TLS context for clients that trusts the authorities in a PEM file; the system's where no file is given.
-
-    Raises ConfigurationError that names the variable where the file holds no certificate.
-    """
-    try:
-        return ssl.create_default_context(cafile=cafile or None)
-    except OSError as error:
-        raise ConfigurationError(f"{name}={cafile} is no certificate in PEM: {error}") from error
-
-
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read the settings; raises ConfigurationError that names the variable."""
     environ = os.environ if environ is None else environ
@@ -286,6 +316,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             assert f.default is not MISSING
             values[f.name] = _parse(name, text, type(f.default))
     return Settings(**values)
+
+
+def by_commas(text: str) -> tuple[str, ...]:
+    """The parts of a list that a setting holds."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def read_env_file(path: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from psycopg import sql
 from recon_stream.errors import ReconError
 from recon_stream.settings import Settings, load_settings
 from recon_stream.stack import local, ports
+from recon_stream.stack.service import Service
+from recon_stream.stack.services import DATA_PATH, IDENTITY
 from recon_stream.stack.services.postgres import grant_database
 
 RUNNING = os.environ.get("RECON_TEST_STATE_DIR")
@@ -44,10 +46,11 @@ REAP_TIMEOUT = 60.0
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Download what the stack needs before the first test's time runs."""
-    wanted = any("stack" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not RUNNING and not session.config.option.collectonly:
+    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    services = DATA_PATH * ("stack" in names) + IDENTITY * ("identity" in names)
+    if services and not RUNNING and not session.config.option.collectonly:
         try:
-            asyncio.run(local.download(load_settings({})))
+            asyncio.run(local.download(load_settings({}), services=services))
         except ReconError as error:
             pytest.exit(str(error), returncode=3)
 
@@ -56,10 +59,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def stack() -> Iterator[Settings]:
     """The settings of a running stack: Kafka, schema registry, PostgreSQL, Valkey."""
     if RUNNING:
-        settings = load_settings({"RECON_STATE_DIR": RUNNING})
-        unwell = [row for row in asyncio.run(local.status(settings)) if row.state != "healthy"]
-        assert not unwell, f"RECON_TEST_STATE_DIR={RUNNING}: {unwell}"
-        yield settings
+        yield running(DATA_PATH)
         return
     state_dir = Path(tempfile.mkdtemp(prefix="recon-tests-"))
     state_dir.chmod(0o711)  # PostgreSQL must pass through it, as a user of its own where root runs the tests
@@ -69,10 +69,29 @@ def stack() -> Iterator[Settings]:
         [sys.executable, str(REAPER), str(state_dir)], stdin=subprocess.PIPE, start_new_session=True
     )
     try:
-        asyncio.run(local.up(load_settings(environ)))
+        asyncio.run(local.up(load_settings(environ), services=DATA_PATH))
         yield load_settings(environ)
     finally:
         reaper.communicate(timeout=REAP_TIMEOUT)
+
+
+def running(services: Sequence[Service]) -> Settings:
+    """The settings of the stack that RECON_TEST_STATE_DIR names."""
+    assert RUNNING
+    settings = load_settings({"RECON_STATE_DIR": RUNNING})
+    unwell = [row for row in asyncio.run(local.status(settings, services)) if row.state != "healthy"]
+    assert not unwell, f"RECON_TEST_STATE_DIR={RUNNING}: {unwell}"
+    return settings
+
+
+@pytest.fixture(scope="session")
+def identity(stack: Settings) -> Settings:
+    """The settings of the same stack with Keycloak beside it, for tests that need to know who asks."""
+    if RUNNING:
+        return running(IDENTITY)
+    asyncio.run(local.up(stack, services=IDENTITY))
+    # its port was kept free for it, but not held
+    return load_settings({"RECON_STATE_DIR": str(stack.state_dir), "RECON_STACK_PORTS": stack.stack_ports})
 
 
 @pytest.fixture

@@ -77,5 +77,8 @@ SINK_SECONDS = Histogram(
 )
 SINK_PAUSED = Gauge("recon_sink_paused", "1 while PostgreSQL is away and the sink waits.", ["table"])
 
+# web
+AUTH_FAILURES = Counter("recon_auth_failures_total", "Access tokens that were refused, by why.", ["reason"])
+
 # every process
 RESTARTS = Counter("recon_process_restarts_total", "Children restarted by this parent.", ["role"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import shutil
 import tarfile
 import threading
@@ -68,21 +69,26 @@ class Cache:
         manifest = read_json(self._manifest)
         return [artifact for artifact in artifacts if not self._intact(artifact, manifest)]
 
-    def unpacked(self, artifact: Artifact, unpack: Callable[[Path, Path], None], under: Path | None = None) -> Path:
-        """The folder with the contents of a fetched archive; `unpack(archive, folder)` runs once.
+    def unpacked(
+        self, artifact: Artifact, unpack: Callable[[Path, Path], None], under: Path | None = None, variant: str = ""
+    ) -> Path:
+        """The folder with the contents of a fetched archive; `unpack(archive, folder)` runs once for each variant.
 
         `under` is a place other than the cache, for a server whose user may not enter the cache.
         """
-        folder = (under or self.root) / "unpacked" / f"{artifact.parts[1]}-{artifact.parts[4]}-{artifact.sha256[:12]}"
+        name = f"{artifact.parts[1]}-{artifact.parts[4]}-{artifact.sha256[:12]}{'-' + variant if variant else ''}"
+        folder = (under or self.root) / "unpacked" / name
         if folder.is_dir():
             return folder
         ensure_space(folder.parent, artifact.size * 4)
         make_folder(folder.parent)
-        half = folder.with_name(folder.name + ".part")
+        # a name of its own: a child of an attempt that was killed may still be writing into the earlier one's
+        half = folder.with_name(f"{folder.name}.{secrets.token_hex(4)}.part")
         with exclusive(folder.parent / "lock", LOCK_WAIT, threading.Event()):
             if folder.is_dir():
                 return folder
-            shutil.rmtree(half, ignore_errors=True)
+            for left in folder.parent.glob(f"{folder.name}.*part"):
+                shutil.rmtree(left, ignore_errors=True)
             make_folder(half)
             try:
                 unpack(self.path(artifact), half)
@@ -138,6 +144,12 @@ def unpack_tar(archive: Path, folder: Path) -> None:
     """Unpack a .tar.gz."""
     with tarfile.open(archive) as tar:
         _extract(tar, folder)
+
+
+def unpack_zip(archive: Path, folder: Path) -> None:
+    """Unpack a .zip."""
+    with zipfile.ZipFile(archive) as zipped:
+        zipped.extractall(folder)
 
 
 def unpack_postgres(archive: Path, folder: Path) -> None:

@@ -71,8 +71,10 @@ class ServiceStatus:
     detail: str = ""
 
 
-async def up(settings: Settings, progress: Progress | None = None) -> list[ServiceStatus]:
-    """Start what does not run and wait until all is healthy; returns the status of all.
+async def up(
+    settings: Settings, progress: Progress | None = None, services: Sequence[Service] = SERVICES
+) -> list[ServiceStatus]:
+    """Start what does not run of the services, wait until they are healthy, and return their status.
 
     Raises PortTaken, DownloadRefused, ChecksumMismatch, DiskFull, StartFailed, StackBusy, UnsupportedPlatform. What
     started before an error goes on running: the next `up` continues there.
@@ -82,33 +84,35 @@ async def up(settings: Settings, progress: Progress | None = None) -> list[Servi
     folders.make()
     async with _locked(folders) as lock:
         running = {service.name for service in SERVICES if process.running(folders.record(service.name))}
-        absent = [service for service in SERVICES if service.name not in running]
+        absent = [service for service in services if service.name not in running]
         known = state.load(folders)
         if absent or known is None:
             ensure_space(folders.root, DATA_SPACE)
             held = {port for service in SERVICES if service.name in running for port in service.ports}
             known = state.prepare(folders, settings, held)
-        context = Context(folders, known, downloads.Cache(folders.cache), lock)
+        context = Context(settings, folders, known, downloads.Cache(folders.cache), lock)
         if absent:
             _check_ports(absent, context)
             await _fetch(absent, context.cache, progress)
-        healthy = {service.name: asyncio.Event() for service in SERVICES}
-        jobs = [asyncio.create_task(_bring_up(service, context, healthy, progress)) for service in SERVICES]
+        healthy = {service.name: asyncio.Event() for service in services}
+        jobs = [asyncio.create_task(_bring_up(service, context, healthy, progress)) for service in services]
         try:
             await asyncio.gather(*jobs)
         finally:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
-    return await status(settings)
+    return await status(settings, services)
 
 
-async def download(settings: Settings, progress: Progress | None = None) -> None:
-    """Fetch all archives that are not in the cache yet, as `up` does; for those who want to start without a network later.
+async def download(
+    settings: Settings, progress: Progress | None = None, services: Sequence[Service] = SERVICES
+) -> None:
+    """Fetch the archives of the services that are not in the cache yet, as `up` does; for those who want to start without a network later.
 
     Raises DownloadRefused, ChecksumMismatch, DiskFull, NotWritable.
     """
-    await _fetch(SERVICES, downloads.Cache(Folders.of(settings).cache), progress or Silent())
+    await _fetch(services, downloads.Cache(Folders.of(settings).cache), progress or Silent())
 
 
 async def down(settings: Settings, progress: Progress | None = None) -> list[str]:
@@ -134,17 +138,17 @@ async def reset(settings: Settings, progress: Progress | None = None) -> None:
             await asyncio.to_thread(shutil.rmtree, role)
 
 
-async def status(settings: Settings) -> list[ServiceStatus]:
-    """Every service as it is now; asks each for its health."""
+async def status(settings: Settings, services: Sequence[Service] = SERVICES) -> list[ServiceStatus]:
+    """The services as they are now; asks each for its health."""
     folders = Folders.of(settings)
     known = state.load(folders)
-    context = Context(folders, known, downloads.Cache(folders.cache)) if known else None
-    return list(await asyncio.gather(*(_status(service, folders, context) for service in SERVICES)))
+    context = Context(settings, folders, known, downloads.Cache(folders.cache)) if known else None
+    return list(await asyncio.gather(*(_status(service, folders, context) for service in services)))
 
 
 async def _status(service: Service, folders: Folders, context: Context | None) -> ServiceStatus:
     pid = process.running(folders.record(service.name))
-    log, port = str(folders.log(service.name)), context.port(service.ports[0]) if context else None
+    log, port = str(folders.log(service.name)), context.state.ports.get(service.ports[0]) if context else None
     if pid is None or context is None:
         return ServiceStatus(service.name, service.title, "stopped", None, port, None, None, service.version, log)
     condition, detail = "healthy", ""

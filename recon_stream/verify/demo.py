@@ -54,7 +54,7 @@ class Interrupted(Exception):
 def demo(transactions: int, rate: float, seed: int | None, once: bool, keep: bool) -> None:
     """Start everything, send transactions with faults, prove that each fault was found.
 
-    Starts the local stack (the first time it downloads about 210 MB), creates topics, schemas and tables, starts worker, sink
+    Starts the local stack (the first time it downloads about 380 MB), creates topics, schemas and tables, starts worker, sink
     and web, sends transactions of which one in seven has a fault, shows what becomes of them, and verifies: every injected
     mismatch reported, nothing invented, nothing lost. Then a gentle feed goes on until Ctrl-C.
 
@@ -127,13 +127,13 @@ class Demo:
         before = load_settings(self._environ)
         self._environ = with_ports(self._environ, before)
         was_up = await self._unless_stopped(run_command(self._environ, "stack", "status", "--json", quiet=True)) == 0
-        if not was_up:
-            if self._once and not self._keep:
-                stack.push_async_callback(run_command, self._environ, "stack", "down")
-            if await self._unless_stopped(run_command(self._environ, "stack", "up")):
-                raise ConfigurationError(
-                    "the local stack did not start, see above. Where its ports are taken: RECON_STACK_PORTS=free make demo"
-                )
+        if not was_up and self._once and not self._keep:
+            stack.push_async_callback(run_command, self._environ, "stack", "down")
+        # also where it is up: the dashboard's client in Keycloak must know the port that the web role has this time
+        if await self._unless_stopped(run_command(self._environ, "stack", "up")):
+            raise ConfigurationError(
+                "the local stack did not start, see above. Where its ports are taken: RECON_STACK_PORTS=free make demo"
+            )
         self._settings = settings = load_settings(self._environ)
         self._done("the local stack is up")
         topics = await self._unless_stopped(create_topics(settings))

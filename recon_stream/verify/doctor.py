@@ -18,6 +18,7 @@ from rich.text import Text
 from recon_stream.errors import ConfigurationError
 from recon_stream.settings import Settings, load_settings, setting_origins
 from recon_stream.verify.doctor_findings import Check, Finding, State, examine, worst
+from recon_stream.verify.doctor_identity import check_keycloak
 from recon_stream.verify.doctor_machine import (
     check_machine,
     check_processes,
@@ -37,6 +38,7 @@ CHECKS: Final = (
     Check("Schema registry", check_registry, f"start it or correct SCHEMA_REGISTRY_URL; {_LOCAL}"),
     Check("PostgreSQL", check_database, f"start it or correct DATABASE_URL; {_LOCAL}"),
     Check("Redis", check_redis, f"start it or correct REDIS_URL and REDIS_PASSWORD; {_LOCAL}"),
+    Check("Keycloak", check_keycloak, f"start it or correct KEYCLOAK_SERVER_URL; {_LOCAL}"),
     Check("Processes", check_processes, "read the logs of the processes"),
 )
 _STYLES = {State.OK: "green", State.WARN: "bold yellow", State.FAIL: "bold red"}
@@ -55,6 +57,7 @@ def doctor(with_settings: bool, as_json: bool) -> None:
       Python and packages, settings, rules, disk and limits of this machine
       Kafka (brokers, topics, groups and lag), schema registry (subjects)
       PostgreSQL (each URL, privileges, migrations), Redis (memory, scripts)
+      Keycloak (realm, issuer, the API's client and its token)
       processes of this machine by their operations ports
 
     Changes nothing. Exit code 0 when nothing FAILs (warnings do not count), else 1.

@@ -108,6 +108,7 @@ def _in_the_clear(settings: Settings) -> list[tuple[str, str]]:
     for name, url, scheme in (
         ("SCHEMA_REGISTRY_URL", settings.schema_registry_url, "https"),
         ("REDIS_URL", settings.redis_url, "rediss"),
+        ("KEYCLOAK_SERVER_URL", settings.keycloak_server_url, "https"),
     ):
         parts = urlsplit(url)
         if parts.scheme != scheme and not _is_here(parts.hostname):

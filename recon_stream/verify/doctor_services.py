@@ -31,7 +31,7 @@ from recon_stream.verify.doctor_findings import Report, short
 from recon_stream.verify.watch_sources import GROUPS
 
 _TIMEOUT_MS = 2500
-_CLOCK_WARN = 1.0
+CLOCK_WARN = 1.0
 """Seconds by which two clocks may differ: deadlines are counted in tens of them."""
 _LAG_WARN = 100_000
 _MEMORY_WARN = 0.8
@@ -224,7 +224,7 @@ async def _role(
         report.warn(name, f"{seen}, may write", "use the role recon_reader: what only reads must not be able to write")
     else:
         report.ok(name, seen)
-    if difference > _CLOCK_WARN:
+    if difference > CLOCK_WARN:
         report.warn("clock", f"{difference:.1f} s away from this machine's", "keep all machines on NTP")
 
 
@@ -292,7 +292,7 @@ async def _ping(redis: Redis, report: Report) -> None:
     version = f"Valkey {server['valkey_version']}" if "valkey_version" in server else f"Redis {server['redis_version']}"
     report.ok("server", f"{version}, {millis:.1f} ms")
     difference = abs(seconds + micros / 1_000_000 - time.time())
-    if difference > _CLOCK_WARN:
+    if difference > CLOCK_WARN:
         report.warn("clock", f"{difference:.1f} s away from this machine's", "keep all machines on NTP")
 
 

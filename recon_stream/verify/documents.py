@@ -26,6 +26,7 @@ _SECTIONS: Final = {
     "database_url": "PostgreSQL",
     "redis_url": "Redis or Valkey",
     "keycloak_server_url": "Keycloak",
+    "allowed_origins": "Browsers and proxies",
     "app_id": "Roles",
     "batch_records_max": "Limits of the data path",
     "stack_ports": "Local stack",
@@ -107,7 +108,7 @@ def metrics_markdown() -> str:
     """The text of docs/metrics.md."""
     parts = [_METRICS_HEAD]
     metrics = [metric for metric in vars(catalogue).values() if isinstance(metric, MetricWrapperBase)]
-    sections: dict[str, list[MetricWrapperBase]] = {"Worker": [], "Sink": [], "Every process": []}
+    sections: dict[str, list[MetricWrapperBase]] = {"Worker": [], "Sink": [], "Web": [], "Every process": []}
     for metric in metrics:
         sections[_section_of(_name(metric))].append(metric)
     for title, members in sections.items():
@@ -159,6 +160,8 @@ def _name(metric: MetricWrapperBase) -> str:
 def _section_of(name: str) -> str:
     if name.startswith("recon_sink_"):
         return "Sink"
+    if name.startswith("recon_auth_"):
+        return "Web"
     return (
         "Every process"
         if name in ("recon_build_info", "recon_lag_records", "recon_process_restarts_total")

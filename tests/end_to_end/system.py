@@ -24,6 +24,7 @@ from producers.rules import rules_in_force
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings
 from recon_stream.stack import local, ports
+from recon_stream.stack.services import DATA_PATH
 from recon_stream.storage.migrate import migrate
 from recon_stream.topics import create_topics
 
@@ -200,7 +201,7 @@ def own_system(rules: Path = RULES) -> Iterator[System]:
 
 
 async def _set_up(settings: Settings, environ: dict[str, str]) -> None:
-    await local.up(settings)
+    await local.up(settings, services=DATA_PATH)
     settings = load_settings(environ)
     await create_topics(settings)
     await register_schemas(settings)

@@ -24,7 +24,7 @@ from recon_stream.registration import register_schemas
 from recon_stream.settings import load_settings
 from recon_stream.stack import local, process
 from recon_stream.stack.ports import free_ports
-from recon_stream.stack.services import SERVICES, kafka
+from recon_stream.stack.services import DATA_PATH, kafka
 from recon_stream.stack.services.postgres import grant_database
 from recon_stream.stack.state import Folders
 from recon_stream.storage.migrate import migrate
@@ -46,7 +46,7 @@ class Stack:
         self.environ = {"RECON_STATE_DIR": str(folder), "RECON_STACK_PORTS": "free"}
         self._proxied_listener, *fronts = self._ports()
         kafka.PROPERTIES = with_proxied_listener(self._proxied_listener, fronts[0])
-        asyncio.run(local.up(load_settings(self.environ)))
+        asyncio.run(local.up(load_settings(self.environ), services=DATA_PATH))
         self.settings = load_settings(self.environ)
         state = local.read_state(self.settings)
         assert state is not None
@@ -118,7 +118,7 @@ class Stack:
             proxy.open()
         self.registry.mode, self.registry.only, self.registry.strikes = "pass", "", 0
         self.registry.open()
-        asyncio.run_coroutine_threadsafe(local.up(self.settings), self.network.loop).result(120)
+        asyncio.run_coroutine_threadsafe(local.up(self.settings, services=DATA_PATH), self.network.loop).result(120)
 
     # Striking services
 
@@ -139,7 +139,7 @@ class Stack:
 
     def stop(self, service: str) -> None:
         """As the product's `stack down` stops it."""
-        (known,) = (one for one in SERVICES if one.name == service)
+        (known,) = (one for one in DATA_PATH if one.name == service)
         process.stop(self.folders.record(service), known.stop_signal, known.stop_timeout)
 
     def freeze(self, service: str) -> None:
@@ -152,7 +152,7 @@ class Stack:
 
     async def start(self) -> None:
         """Start what does not run, and wait until it is healthy."""
-        await local.up(self.settings)
+        await local.up(self.settings, services=DATA_PATH)
 
     # Full disks
 

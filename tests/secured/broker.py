@@ -123,7 +123,7 @@ async def grant(broker: Broker, user: str, rights: Iterable[tuple[int, str, int]
 
 def _start(folders: Folders, ports: dict[str, int], certificates: Certificates) -> None:
     folders.make()
-    context = Context(folders, State(dict.fromkeys(PORT_SETTINGS, 0), {}), Cache(folders.cache))
+    context = Context(Settings(), folders, State(dict.fromkeys(PORT_SETTINGS, 0), {}), Cache(folders.cache))
     folder, log = folders.data("kafka"), folders.log("kafka")
     folder.mkdir(mode=0o700)
     keystore = folder / "keystore.pem"

@@ -43,7 +43,7 @@ def secured_database(certificates: Certificates) -> Iterator[State]:
         folders = Folders.of(Settings(state_dir=state_dir))
         folders.make()
         state = State({"postgres": free_ports(1)[0]}, {name: secrets.token_urlsafe(12) for name in SECRETS})
-        asyncio.run(_start(Context(folders, state, Cache(folders.cache)), certificates))
+        asyncio.run(_start(Context(Settings(), folders, state, Cache(folders.cache)), certificates))
         yield state
     finally:
         reaper.communicate(timeout=60)

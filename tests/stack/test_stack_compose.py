@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from recon_stream.security.realm import DEMO_USERS_FILE, REALM_FILE
 from recon_stream.settings import Settings
 from recon_stream.stack.services import SERVICES
 from recon_stream.stack.services.kafka import PROPERTIES
+from recon_stream.stack.services.keycloak import BUILD_OPTIONS, HEAP_MB
 from recon_stream.stack.services.postgres import LOCALE, SETTINGS
 from recon_stream.stack.services.valkey import CONFIGURATION
 from recon_stream.stack.state import PORT_SETTINGS
@@ -83,3 +85,21 @@ def test_postgres_and_valkey_are_configured_alike() -> None:
     for name in ("roles.sql", "database.sql"):
         assert f"./recon_stream/stack/{name}:/recon/{name}:ro" in COMPOSE
         assert (ROOT / "recon_stream" / "stack" / name).is_file()
+
+
+def test_keycloak_is_configured_alike() -> None:
+    """Built with the same options, bounded alike, with the same realm and users under the names that Keycloak imports."""
+    section = SECTIONS["keycloak"]
+    theirs = dict(re.findall(r"^      (\w+): (.*)$", section, re.M))
+    for option in BUILD_OPTIONS:
+        name, _, value = option.removeprefix("--").partition("=")
+        assert theirs[f"KC_{name.replace('-', '_').upper()}"].strip('"') == value
+    assert theirs["JAVA_OPTS_KC_HEAP"].endswith(f"-Xmx{HEAP_MB}m")
+    assert theirs["KC_CACHE"] == "local"
+    for file, imported in (
+        ("reconciliation-realm.json", "reconciliation-realm.json"),
+        ("demo-users.json", "reconciliation-users-0.json"),
+    ):
+        assert f"./deploy/keycloak/{file}:/opt/keycloak/data/import/{imported}:ro" in section
+    realm = REALM_FILE.read_text() + DEMO_USERS_FILE.read_text()
+    assert set(re.findall(r"\$\{(\w+)\}", realm)) <= theirs.keys(), "a variable that is not given stays as it stands"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from recon_stream.stack import maven
-from recon_stream.stack.artifacts import KAFKA, REGISTRY, Artifact, pinned, postgres_archive
+from recon_stream.stack.artifacts import KAFKA, KEYCLOAK, REGISTRY, Artifact, pinned, postgres_archive
 from recon_stream.stack.downloads import Cache
 from recon_stream.stack.errors import ChecksumMismatch, DiskFull, DownloadRefused, NotWritable, StackBusy
 from recon_stream.stack.files import exclusive, try_lock
@@ -193,13 +193,14 @@ def test_a_half_unpacked_archive_is_unpacked_again(remote: str, tmp_path: Path) 
 
 def test_every_archive_of_the_stack_is_pinned() -> None:
     """The lock file holds what the versions say: a version that changed without the lock file is found here."""
-    names = {artifact.coordinates for service in ("kafka", "registry") for artifact in pinned(service)}
+    names = {artifact.coordinates for service in ("kafka", "registry", "keycloak") for artifact in pinned(service)}
     assert f"org.apache.kafka:kafka_2.13:jar:{KAFKA}" in names
     assert f"org.apache.kafka:kafka-clients:jar:{KAFKA}" in names
     assert f"io.apicurio:apicurio-registry-app:tar.gz:all:{REGISTRY}" in names
+    assert f"org.keycloak:keycloak-quarkus-dist:zip:{KEYCLOAK}" in names
     assert any(name.startswith("org.apache.logging.log4j:log4j-slf4j-impl:") for name in names), "Kafka's log needs it"
     assert postgres_archive().size > 10 << 20
-    for service in ("kafka", "registry", "postgres"):
+    for service in ("kafka", "registry", "postgres", "keycloak"):
         for artifact in pinned(service):
             assert len(artifact.sha256) == 64
             assert artifact.size > 0

@@ -29,7 +29,7 @@ from recon_stream.stack.commands import stack as commands
 from recon_stream.stack.errors import PortTaken
 from recon_stream.stack.ports import COMMAND_LENGTH_MAX, described, free_ports
 from recon_stream.stack.services import SERVICES
-from recon_stream.stack.state import Folders
+from recon_stream.stack.state import PORT_SETTINGS, Folders
 
 WARM_START = 60.0  # seconds on a machine that does other work; alone it takes less than 8
 SCHEMA = json.dumps({"schema": json.dumps({"type": "record", "name": "kept", "fields": []})}).encode()
@@ -237,9 +237,9 @@ def test_a_taken_port_is_named_with_the_process_that_has_it(environ: dict[str, s
     chosen = {"RECON_STATE_DIR": str(tmp_path / "state"), "RECON_STACK_PORTS": "default"}
     try:
         port = other.stdout.readline().strip()
-        numbers = free_ports(5)
-        names = ("KAFKA", "KAFKA_CONTROLLER", "REGISTRY", "REGISTRY_MANAGEMENT", "POSTGRES")
-        chosen |= {f"RECON_STACK_{name}_PORT": str(number) for name, number in zip(names, numbers, strict=True)}
+        names = [setting.upper() for setting in PORT_SETTINGS.values() if setting != "stack_redis_port"]
+        numbers = free_ports(len(names))
+        chosen |= {f"RECON_{name}": str(number) for name, number in zip(names, numbers, strict=True)}
         chosen["RECON_STACK_REDIS_PORT"] = port
         with pytest.raises(PortTaken) as refused:
             asyncio.run(local.up(load_settings(chosen)))

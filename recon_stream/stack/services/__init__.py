@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from recon_stream.stack.service import Service
 from recon_stream.stack.services.kafka import Kafka
+from recon_stream.stack.services.keycloak import Keycloak
 from recon_stream.stack.services.postgres import Postgres
 from recon_stream.stack.services.registry import Registry
 from recon_stream.stack.services.valkey import Valkey
 
-SERVICES: tuple[Service, ...] = (Kafka(), Registry(), Postgres(), Valkey())
+DATA_PATH: tuple[Service, ...] = (Kafka(), Registry(), Postgres(), Valkey())
+"""What the roles worker and sink need."""
+IDENTITY: tuple[Service, ...] = (Keycloak(),)
+SERVICES = DATA_PATH + IDENTITY

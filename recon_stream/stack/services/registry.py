@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 from pathlib import Path
 from typing import ClassVar
 
@@ -12,12 +11,9 @@ from recon_stream.stack.downloads import unpack_tar
 from recon_stream.stack.files import make_folder
 from recon_stream.stack.ports import HOST
 from recon_stream.stack.process import Command
-from recon_stream.stack.service import JAVA_ENV, Context, Service, java
+from recon_stream.stack.service import JAVA_ENV, SELDOM_ASKED, Context, Service, get, java
 
 HEAP_MB = 384
-# it answers a few requests an hour: compiling for throughput would cost more at each start than it ever gives back
-JAVA_OPTIONS = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-PROBE_TIMEOUT = 5.0
 
 
 class Registry(Service):
@@ -59,26 +55,14 @@ class Registry(Service):
         }
         jar = self._application(context) / "quarkus-run.jar"
         return Command(
-            argv=[*java(context, self.name, HEAP_MB, *JAVA_OPTIONS), "-jar", str(jar)], env=env, folder=folder
+            argv=[*java(context, self.name, HEAP_MB, *SELDOM_ASKED), "-jar", str(jar)], env=env, folder=folder
         )
 
     async def probe(self, context: Context) -> None:
         """The API that clients use lists the subjects."""
-        await asyncio.to_thread(_get, context.port("registry"), "/apis/ccompat/v7/subjects")
+        await asyncio.to_thread(get, context.port("registry"), "/apis/ccompat/v7/subjects")
 
     def _application(self, context: Context) -> Path:
         (archive,) = self.artifacts()
         folder = context.cache.unpacked(archive, unpack_tar)
         return next(folder.rglob("quarkus-run.jar")).parent
-
-
-def _get(port: int, path: str) -> None:
-    connection = http.client.HTTPConnection(HOST, port, timeout=PROBE_TIMEOUT)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        response.read()
-        if response.status != 200:
-            raise ConnectionError(f"{path} answers {response.status}")
-    finally:
-        connection.close()

@@ -1,0 +1,44 @@
+"""The realm that deploy/keycloak brings: its names, its files and its demo users."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from recon_stream.errors import ConfigurationError
+from recon_stream.security.roles import Role
+
+REALM: Final = "reconciliation"
+DASHBOARD: Final = "reconciliation-dashboard"
+"""The client of browsers in that realm."""
+
+_FOLDER: Final = Path(__file__).resolve().parents[2] / "deploy" / "keycloak"
+REALM_FILE: Final = _FOLDER / "reconciliation-realm.json"
+DEMO_USERS_FILE: Final = _FOLDER / "demo-users.json"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoUser:
+    """A user whom everybody knows the password of, for a look at the product; never in production."""
+
+    username: str
+    email: str
+    password: str = field(repr=False)
+    role: Role
+
+
+def demo_users() -> tuple[DemoUser, ...]:
+    """The users in demo-users.json, one a role, in the order of the roles. Raises ConfigurationError where it is not there."""
+    if not DEMO_USERS_FILE.is_file():
+        raise ConfigurationError(f"there is no {DEMO_USERS_FILE}: run this from a checkout, set up by `make setup`")
+    users = orjson.loads(DEMO_USERS_FILE.read_bytes())["users"]
+    by_role = {
+        role: DemoUser(user["username"], user["email"], user["credentials"][0]["value"], role)
+        for role in Role
+        for user in users
+        if role in user["realmRoles"]
+    }
+    return tuple(by_role.values())
