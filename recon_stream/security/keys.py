@@ -101,8 +101,6 @@ class Keys:
                 return
             self._answered_at = self._clock()
             self._may_ask_at = self._answered_at + COOL_DOWN
-            if keys.keys() != self._keys.keys():
-                self._unknown.clear()
             self._keys = keys
             if kid not in keys:
                 self._unknown[kid] = None

@@ -83,7 +83,7 @@ class TokenVerifier:
     def __init__(self, settings: Settings, keys: Keys) -> None:
         self._algorithms = frozenset(by_commas(settings.jwt_algorithm))
         self._issuer, self._audience = settings.issuer, settings.jwt_audience
-        self._clients = frozenset({settings.keycloak_client_id, settings.dashboard_client_id})
+        self._clients = (settings.keycloak_client_id, settings.dashboard_client_id)
         self._keys = keys
 
     async def verify(self, token: str) -> Principal:
