@@ -1,6 +1,7 @@
-"""Documents that are written from the code, so that they cannot say anything else: settings and metrics.
+"""Documents that are written from the code, so that they cannot say anything else: settings, metrics, permissions.
 
-`python -m recon_stream.verify.documents` writes .env.example, docs/settings.md and docs/metrics.md; a test compares them.
+`python -m recon_stream.verify.documents` writes .env.example, docs/settings.md, docs/metrics.md and the table of permissions in
+docs/security.md; a test compares them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import click
 from prometheus_client.metrics import MetricWrapperBase
 
 from recon_stream.metrics import catalogue
+from recon_stream.security.roles import PERMISSIONS, Permission, Role
 from recon_stream.settings import Settings
 
 _COMMAND: Final = "python -m recon_stream.verify.documents"
@@ -77,6 +79,7 @@ _ALERTS: Final = """\
 | two workers held one partition | `increase(recon_zombies_total[5m]) > 0 or increase(recon_void_rows_total[5m]) > 0` | a suspended process came back; the log of the worker |
 | a result contradicts a stored one | `increase(recon_sink_conflicts_total[5m]) > 0` | result_conflicts in PostgreSQL |
 | PostgreSQL is away | `max by (table) (recon_sink_paused) == 1` | PostgreSQL; the sink resumes by itself |
+| tokens are refused | `sum by (reason) (rate(recon_auth_failures_total{reason!="expired"}[5m])) > 1` | bad_signature, algorithm, wrong_issuer: somebody tries; unknown_key: Keycloak and KEYCLOAK_SERVER_URL |
 | processes end and are started again | `increase(recon_process_restarts_total[15m]) > 2` | the log of the parent |
 """
 
@@ -121,6 +124,28 @@ def metrics_markdown() -> str:
     return "".join([*parts, "\n", _ALERTS])
 
 
+def permissions_markdown() -> str:
+    """The table of permissions, as it stands in docs/security.md."""
+    heads = [f"`{role}` {role.level}" for role in Role]
+    lines = [f"| permission | may | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
+    for permission in Permission:
+        cells = ["y" if permission in PERMISSIONS[role] else "-" for role in Role]
+        lines.append(f"| `{permission}` | {_cell(permission.about)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_permissions(text: str) -> str:
+    """A document with the table of permissions between its marks; raises ValueError where it has none."""
+    head, _, rest = text.partition(_PERMISSIONS_BEGIN)
+    _, end, tail = rest.partition(_PERMISSIONS_END)
+    if not end:
+        raise ValueError(f"{_PERMISSIONS_BEGIN} and {_PERMISSIONS_END} must stand in the document")
+    return f"{head}{_PERMISSIONS_BEGIN}\n\n{permissions_markdown()}\n{end}{tail}"
+
+
+SECURITY: Final = "docs/security.md"
+_PERMISSIONS_BEGIN: Final = f"<!-- from recon_stream/security/roles.py by `{_COMMAND}` -->"
+_PERMISSIONS_END: Final = "<!-- end -->"
 DOCUMENTS: Final = {
     ".env.example": env_example,
     "docs/settings.md": settings_markdown,
@@ -176,6 +201,9 @@ def write(root: Path) -> None:
     for path, text in DOCUMENTS.items():
         (root / path).write_text(text())
         click.echo(path)
+    security = root / SECURITY
+    security.write_text(with_permissions(security.read_text()))
+    click.echo(SECURITY)
 
 
 if __name__ == "__main__":

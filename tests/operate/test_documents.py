@@ -10,7 +10,14 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from recon_stream.metrics import catalogue
 from recon_stream.settings import Settings, load_settings, read_env_file
-from recon_stream.verify.documents import DOCUMENTS, env_example, metrics_markdown, settings_markdown
+from recon_stream.verify.documents import (
+    DOCUMENTS,
+    SECURITY,
+    env_example,
+    metrics_markdown,
+    settings_markdown,
+    with_permissions,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,6 +26,14 @@ ROOT = Path(__file__).parents[2]
 def test_the_file_is_what_the_code_writes(path: str) -> None:
     """After a change of settings or metrics: `python -m recon_stream.verify.documents`."""
     assert (ROOT / path).read_text() == DOCUMENTS[path](), f"{path}: run `python -m recon_stream.verify.documents`"
+
+
+def test_the_table_of_permissions_is_that_of_the_code() -> None:
+    """After a change of roles: `python -m recon_stream.verify.documents`. A document that lost its place for the table is an error."""
+    text = (ROOT / SECURITY).read_text()
+    assert with_permissions(text) == text, "run `python -m recon_stream.verify.documents`"
+    with pytest.raises(ValueError, match="must stand"):
+        with_permissions(text.replace("<!-- end -->", ""))
 
 
 def test_every_setting_and_every_metric_is_there() -> None:
