@@ -191,6 +191,30 @@ def test_a_half_unpacked_archive_is_unpacked_again(remote: str, tmp_path: Path) 
     assert cache.unpacked(GOOD, broken) == folder
 
 
+def test_what_a_killed_attempt_goes_on_writing_is_never_taken_for_the_folder(remote: str, tmp_path: Path) -> None:
+    """A build that outlives its starter writes on where it began; the next attempt begins elsewhere, and clears that away."""
+    cache = Cache(tmp_path, remote)
+    fetch(cache)
+    begun: list[Path] = []
+
+    def killed(_: Path, folder: Path) -> None:
+        begun.append(folder)
+        raise KeyboardInterrupt
+
+    def works(archive: Path, folder: Path) -> None:
+        assert not begun[0].exists()
+        begun[0].mkdir()
+        (begun[0] / "late").write_text("late")
+        (folder / "whole").write_bytes(archive.read_bytes())
+
+    with pytest.raises(KeyboardInterrupt):
+        cache.unpacked(GOOD, killed)
+    begun[0].mkdir()
+    folder = cache.unpacked(GOOD, works)
+    assert [path.name for path in folder.iterdir()] == ["whole"]
+    assert cache.unpacked(GOOD, lambda *_: None, variant="otherwise built") != folder
+
+
 def test_every_archive_of_the_stack_is_pinned() -> None:
     """The lock file holds what the versions say: a version that changed without the lock file is found here."""
     names = {artifact.coordinates for service in ("kafka", "registry", "keycloak") for artifact in pinned(service)}

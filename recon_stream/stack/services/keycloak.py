@@ -147,7 +147,9 @@ def _home(folder: Path) -> Path:
 def dashboard_url(context: Context) -> str:
     """Where a browser finds the web role."""
     host = context.settings.web_host
-    return f"http://{HOST if host in ('0.0.0.0', '::') else host}:{context.settings.web_port}"
+    if host in ("0.0.0.0", "::"):
+        host = HOST
+    return f"http://{f'[{host}]' if ':' in host else host}:{context.settings.web_port}"
 
 
 def administrator(state: State) -> KeycloakAdmin:
