@@ -64,7 +64,7 @@ bench-scale: setup ## Memory, disk and CPU an event beside up to 5 million open 
 bench-sink: setup ## Rows a second of one sink into PostgreSQL (EVENTS=600000 REPEATS=3)
 	$(BIN)/python -m benchmarks.sink $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
 
-stack-up: setup ## Start Kafka, the schema registry, PostgreSQL and Valkey
+stack-up: setup ## Start Kafka, the schema registry, PostgreSQL, Valkey and Keycloak
 	$(BIN)/recon-stream stack up
 
 stack-down: setup ## Stop them

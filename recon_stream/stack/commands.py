@@ -76,7 +76,7 @@ class Shown:
 
 @click.group()
 def stack() -> None:
-    """The local services: Kafka, schema registry, PostgreSQL, Valkey.
+    """The local services: Kafka, schema registry, PostgreSQL, Valkey, Keycloak.
 
     They run from packages alone, without containers or system packages, listen on the loopback only, and keep their data under
     .recon/ (RECON_STATE_DIR). What `up` starts goes on running until `down`.
@@ -88,7 +88,7 @@ def stack() -> None:
 def up(as_json: bool) -> None:
     """Start what does not run yet, and wait until all of it is healthy.
 
-    The first time it downloads about 220 MB into ~/.cache/recon-stream (RECON_STACK_CACHE_DIR), each file checked by its
+    The first time it downloads about 380 MB into ~/.cache/recon-stream (RECON_STACK_CACHE_DIR), each file checked by its
     SHA-256. Addresses and generated passwords are written to .recon/stack.env, which every command reads. Ports are settings
     (RECON_STACK_KAFKA_PORT and so on); RECON_STACK_PORTS=free picks free ones.
     """
