@@ -22,6 +22,7 @@ from recon_stream.verify.doctor_machine import check_settings
 from recon_stream.verify.doctor_services import check_database, check_redis
 
 SERVICES = tuple(check for check in CHECKS if check.area in ("Kafka", "Schema registry", "PostgreSQL", "Redis"))
+WITH_KEYCLOAK = (*SERVICES, *(check for check in CHECKS if check.area == "Keycloak"))
 
 
 WITHIN = 3 * CHECK_TIMEOUT
@@ -48,16 +49,18 @@ def at_port(port: int) -> Settings:
         schema_registry_url=f"http://127.0.0.1:{port}",
         database_url=f"postgresql://recon_sink:geheim-42@127.0.0.1:{port}/recon",
         redis_url=f"redis://:geheim-42@127.0.0.1:{port}/0",
+        keycloak_server_url=f"http://127.0.0.1:{port}",
+        keycloak_client_secret="geheim-42",
     )
 
 
 async def test_dead_services_are_found_soon() -> None:
     """Each area FAILs with what to do; no password in any line."""
     begun = time.monotonic()
-    findings = await examine(at_port(1), SERVICES)
+    findings = await examine(at_port(1), WITH_KEYCLOAK)
     assert time.monotonic() - begun < WITHIN
     failed = {finding.area for finding in findings if finding.state is State.FAIL}
-    assert failed == {"Kafka", "Schema registry", "PostgreSQL", "Redis"}
+    assert failed == {"Kafka", "Schema registry", "PostgreSQL", "Redis", "Keycloak"}
     assert all(finding.advice for finding in findings if finding.state is not State.OK)
     assert "geheim" not in str(findings)
 
@@ -65,9 +68,11 @@ async def test_dead_services_are_found_soon() -> None:
 async def test_services_that_take_connections_and_say_nothing_do_not_hold_it_up(hole: int) -> None:
     """The bound is kept for all of them at once, also while their clients hang."""
     begun = time.monotonic()
-    findings = await examine(at_port(hole), SERVICES)
+    findings = await examine(at_port(hole), WITH_KEYCLOAK)
     assert time.monotonic() - begun < WITHIN
-    assert {finding.area for finding in findings if finding.state is State.FAIL} == {check.area for check in SERVICES}
+    assert {finding.area for finding in findings if finding.state is State.FAIL} == {
+        check.area for check in WITH_KEYCLOAK
+    }
 
 
 async def test_what_was_found_before_a_timeout_is_kept() -> None:
@@ -160,12 +165,13 @@ async def test_connections_that_leave_the_machine_unencrypted_are_a_warning() ->
         database_url="postgresql://a@db.bank/recon",
         database_owner_url="postgresql://a@db.bank/recon?sslmode=verify-full",
         redis_url="rediss://redis.bank",
+        keycloak_server_url="http://login.bank",
     )
     report, here = Report("Settings"), Report("Settings")
     await check_settings(far, report)
     await check_settings(Settings(database_owner_url="postgresql://a@localhost/x"), here)
     told = [finding.seen.split()[0] for finding in report.findings if finding.name == "encryption"]
-    assert told == ["KAFKA_BOOTSTRAP_SERVERS", "DATABASE_URL"]
+    assert told == ["KAFKA_BOOTSTRAP_SERVERS", "KEYCLOAK_SERVER_URL", "DATABASE_URL"]
     assert [finding for finding in here.findings if finding.name == "encryption"] == []
 
 
