@@ -119,7 +119,10 @@ def _explained(settings: Settings, error: KeycloakError) -> ConfigurationError |
     """What to do about an answer of Keycloak, by its error code (RFC 6749, 5.2)."""
     said = str(error.error_message)
     if error.response_code is None:
-        return TransientFailure(f"Keycloak at {settings.keycloak_server_url} does not answer: {said}; {_LOCAL}")
+        why = error.__cause__ or said
+        return TransientFailure(
+            f"Keycloak at {settings.keycloak_server_url} does not answer: {why}; correct KEYCLOAK_SERVER_URL or RECON_KEYCLOAK_CAFILE; {_LOCAL}"
+        )
     if error.response_code == 404:
         advice = "correct KEYCLOAK_SERVER_URL and KEYCLOAK_REALM"
     elif "invalid_grant" in said:

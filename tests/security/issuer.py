@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,9 +33,10 @@ def jwk(kid: str, key: Any = RSA_KEYS[0], **more: Any) -> dict[str, Any]:
 
 
 class Issuer:
-    """Serves `keys`; `mode` is well, error, redirect, huge, garbage, empty or silent."""
+    """Serves `keys`, by https where there is a context; `mode` is well, error, redirect, huge, garbage, empty or silent."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.keys: list[dict[str, Any]] = [jwk(KID)]
         self.mode = "well"
         self.asked = 0
@@ -46,7 +48,7 @@ class Issuer:
     @property
     def settings(self) -> Settings:
         """Settings that name this issuer."""
-        return Settings(keycloak_server_url=f"http://127.0.0.1:{self.port}")
+        return Settings(keycloak_server_url=f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}")
 
     async def start(self) -> None:
         """Listen; after a stop on the same port."""
@@ -55,7 +57,7 @@ class Issuer:
         app.router.add_get("/elsewhere", self._elsewhere)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls)
         await site.start()
         self.port = self._runner.addresses[0][1]
 
@@ -108,9 +110,9 @@ class Issuer:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[Issuer]:
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Issuer]:
     """An issuer that listens."""
-    issuer = Issuer()
+    issuer = Issuer(tls)
     await issuer.start()
     try:
         yield issuer
