@@ -30,10 +30,16 @@ class DemoUser:
     role: Role
 
 
+def ensure_files() -> None:
+    """Raise ConfigurationError where the realm's files are not there."""
+    for file in (REALM_FILE, DEMO_USERS_FILE):
+        if not file.is_file():
+            raise ConfigurationError(f"there is no {file}: run this from a checkout that `make setup` has set up")
+
+
 def demo_users() -> tuple[DemoUser, ...]:
     """The users in demo-users.json, one a role, in the order of the roles. Raises ConfigurationError where it is not there."""
-    if not DEMO_USERS_FILE.is_file():
-        raise ConfigurationError(f"there is no {DEMO_USERS_FILE}: run this from a checkout, set up by `make setup`")
+    ensure_files()
     users = orjson.loads(DEMO_USERS_FILE.read_bytes())["users"]
     by_role = {
         role: DemoUser(user["username"], user["email"], user["credentials"][0]["value"], role)

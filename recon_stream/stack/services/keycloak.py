@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from recon_stream.security.realm import DASHBOARD, DEMO_USERS_FILE, REALM, REALM_FILE
+from recon_stream.security.realm import DASHBOARD, DEMO_USERS_FILE, REALM, REALM_FILE, ensure_files
 from recon_stream.stack import process
 from recon_stream.stack.artifacts import KEYCLOAK, Artifact, pinned
 from recon_stream.stack.downloads import unpack_zip
@@ -71,6 +71,7 @@ class Keycloak(Service):
 
     def prepare(self, context: Context) -> Command:
         """Make a home with data of its own around the shared programs, and lay the realm where a start imports it."""
+        ensure_files()
         home, programs = make_folder(context.folders.data(self.name), 0o700), self._programs(context)
         if not (home / CONFIGURED).is_file():
             # a first start that was killed half way may have left half a realm, which no later one would complete
