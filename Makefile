@@ -8,12 +8,13 @@ T ?= tests
 PROCESSES ?= $(if $(RECON_TEST_STATE_DIR),0,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check native bench bench-peers bench-recovery bench-latency bench-scale bench-sink stack-up stack-down clean
+.PHONY: help setup demo test test-faults check native bench bench-peers bench-recovery bench-latency bench-scale bench-sink bench-api bench-sockets stack-up stack-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Make .venv with the locked packages
+setup: $(READY) ## Make .venv with the locked packages, start the services, check everything, say where it is
+	$(BIN)/recon-stream setup
 
 $(READY): requirements.lock setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("recon-stream needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": call make with PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
@@ -22,28 +23,28 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: setup ## Start everything, send 30,000 transactions with faults, prove that each was found (ONCE=1: then end)
+demo: $(READY) ## Start everything, send 30,000 transactions with faults, prove that each was found (ONCE=1: then end)
 	$(BIN)/recon-stream demo $(if $(ONCE),--once)
 
-test: setup ## Run all checks and tests on the real services (T=path for some of them)
+test: $(READY) ## Run all checks and tests on the real services (T=path for some of them)
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(T)
 
-test-faults: setup ## Break everything, one scenario after the other, with a table at the end (ONLY="names" SEED=1)
+test-faults: $(READY) ## Break everything, one scenario after the other, with a table at the end (ONLY="names" SEED=1)
 	$(BIN)/python -m tests.faults $(if $(ONLY),--run $(ONLY)) $(if $(SEED),--seed $(SEED))
 
-check: setup ## Style, types and import layers only
+check: $(READY) ## Style, types and import layers only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-native: setup ## Compile the data path into build/native (docs/operations.md)
+native: $(READY) ## Compile the data path into build/native (docs/operations.md)
 	$(BIN)/python deploy/native.py build/native
 
-bench: setup ## CPU an event of one worker beside stock Faust (EVENTS=900000 REPEATS=3)
+bench: $(READY) ## CPU an event of one worker beside stock Faust (EVENTS=900000 REPEATS=3)
 	$(BIN)/python -m benchmarks.throughput $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
 
-bench-peers: setup $(PEERS)/ready ## CPU an event of one worker beside Kafka Streams, a confluent-kafka loop and stock Faust
+bench-peers: $(READY) $(PEERS)/ready ## CPU an event of one worker beside Kafka Streams, a confluent-kafka loop and stock Faust
 	$(BIN)/python -m benchmarks.peers $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
 
 # what the benchmark alone needs has no place among the packages of the product
@@ -52,22 +53,28 @@ $(PEERS)/ready: benchmarks/peers.lock
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers.lock
 	@touch $@
 
-bench-recovery: setup ## Seconds until a worker without local state works, up to a million open transactions
+bench-recovery: $(READY) ## Seconds until a worker without local state works, up to a million open transactions
 	$(BIN)/python -m benchmarks.recovery $(foreach number,$(TRANSACTIONS),--transactions $(number))
 
-bench-latency: setup ## Milliseconds to the verdict and CPU an event at 1,000, 5,000 and 10,000 events a second
+bench-latency: $(READY) ## Milliseconds to the verdict and CPU an event at 1,000, 5,000 and 10,000 events a second
 	$(BIN)/python -m benchmarks.latency $(if $(PUBLISH),--publish)
 
-bench-scale: setup ## Memory, disk and CPU an event beside up to 5 million open transactions (TRANSACTIONS="1000000" EVENTS=600000)
+bench-scale: $(READY) ## Memory, disk and CPU an event beside up to 5 million open transactions (TRANSACTIONS="1000000" EVENTS=600000)
 	$(BIN)/python -m benchmarks.scale $(foreach number,$(TRANSACTIONS),--transactions $(number)) $(if $(EVENTS),--events $(EVENTS)) $(if $(PUBLISH),--publish)
 
-bench-sink: setup ## Rows a second of one sink into PostgreSQL (EVENTS=600000 REPEATS=3)
+bench-sink: $(READY) ## Rows a second of one sink into PostgreSQL (EVENTS=600000 REPEATS=3)
 	$(BIN)/python -m benchmarks.sink $(if $(EVENTS),--events $(EVENTS)) $(if $(REPEATS),--repeats $(REPEATS)) $(if $(PUBLISH),--publish)
 
-stack-up: setup ## Start Kafka, the schema registry, PostgreSQL, Valkey and Keycloak
+bench-api: $(READY) ## Milliseconds to the answers of the API in front of a million results (TRANSACTIONS=100000)
+	$(BIN)/python -m benchmarks.api $(if $(TRANSACTIONS),--transactions $(TRANSACTIONS)) $(if $(PUBLISH),--publish)
+
+bench-sockets: $(READY) ## Milliseconds from a result in Kafka to 500 websockets, at 2,000 results a second (SOCKETS=500)
+	$(BIN)/python -m benchmarks.sockets $(if $(SOCKETS),--sockets $(SOCKETS))
+
+stack-up: $(READY) ## Start Kafka, the schema registry, PostgreSQL, Valkey and Keycloak
 	$(BIN)/recon-stream stack up
 
-stack-down: setup ## Stop them
+stack-down: $(READY) ## Stop them
 	$(BIN)/recon-stream stack down
 
 clean: ## Stop the stack and delete local state and the environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
 from recon_stream.stack.ports import free_ports
+from recon_stream.stack.service import Service
 from recon_stream.stack.services import DATA_PATH
 from recon_stream.topics import create_topics
 
@@ -27,11 +28,11 @@ REST_SECONDS, REST_CORES = 4.0, 0.1
 
 
 @asynccontextmanager
-async def fresh_stack(folder: Path, app_id: str) -> AsyncIterator[Settings]:
-    """Kafka, the schema registry, PostgreSQL and Valkey on free ports until the block ends, with the topics of an application."""
+async def fresh_stack(folder: Path, app_id: str, services: Sequence[Service] = DATA_PATH) -> AsyncIterator[Settings]:
+    """These services on free ports until the block ends, with the topics of an application."""
     wanted = load_settings({"RECON_STATE_DIR": str(folder), "RECON_STACK_PORTS": "free"})
     try:
-        await local.up(wanted, services=DATA_PATH)
+        await local.up(wanted, services=services)
         settings = load_settings({"RECON_STATE_DIR": str(folder), "RECON_APP_ID": app_id})
         await create_topics(settings)
         await register_schemas(settings)
@@ -43,7 +44,7 @@ async def fresh_stack(folder: Path, app_id: str) -> AsyncIterator[Settings]:
 class Role:
     """A process of a role from the native build, and what it tells of itself."""
 
-    def __init__(self, role: str, settings: Settings, folder: Path) -> None:
+    def __init__(self, role: str, settings: Settings, folder: Path, environ: Mapping[str, str] | None = None) -> None:
         name = f"{settings.app_id}-{role}"
         self.port = free_ports(1)[0]
         self.folder = folder / name
@@ -57,7 +58,7 @@ class Role:
         }
         stack = read_env_file(settings.state_dir / "stack.env")
         self.log = folder / f"{name}.log"
-        self.child = spawn([sys.executable, "-m", "recon_stream", role], stack | own, self.log)
+        self.child = spawn([sys.executable, "-m", "recon_stream", role], stack | own | dict(environ or {}), self.log)
         self.process = psutil.Process(self.child.pid)
 
     async def told(self) -> dict[str, float]:

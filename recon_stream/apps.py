@@ -11,6 +11,7 @@ import faust
 from aiokafka import AIOKafkaProducer
 from faust.app.base import BootStrategy
 from faust.types.auth import CredentialsT
+from faust.web.drivers.aiohttp import Web
 
 from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.driver import Consumer, Producer
@@ -18,6 +19,7 @@ from recon_stream.transport.recovery import Recovery, TableManager
 
 ROLES = ("worker", "sink", "web")
 OPERATIONS_OFFSET = {"worker": 0, "sink": 20, "web": 40}
+BODY_BYTES_MAX = 64 << 10  # of a request to the web role
 PRODUCER_BATCH_BYTES = 900_000  # below the brokers' default max.message.bytes of 1 MiB
 
 
@@ -81,6 +83,17 @@ class WebApp(ReconApp):
     BootStrategy = WithoutKafka
     producer_only = True  # Faust would otherwise build a consumer of a group
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.mounts: list[Callable[[Web], None]] = []
+        """What adds routes to the server; called before it listens."""
+        super().__init__(*args, **options)
+
+    def on_webserver_init(self, web: Web) -> None:  # type: ignore[override]
+        """Faust has made its server, and has not started it; it says so twice."""
+        mounts, self.mounts = self.mounts, []
+        for mount in mounts:
+            mount(web)
+
 
 def _options(role: str, settings: Settings) -> dict[str, Any]:
     port = settings.operations_port + OPERATIONS_OFFSET[role] + settings.process_index
@@ -137,13 +150,18 @@ def credentials(settings: Settings) -> CredentialsT | None:
 settings = load_settings()
 
 worker = ReconApp("worker", settings, store="recon://", autodiscover=("tables.transactions", "agents.reconcile"))
-sink = ReconApp("sink", settings, autodiscover=("agents.archive", "agents.persist", "agents.quarantine"))
+sink = ReconApp(
+    "sink", settings, autodiscover=("agents.account", "agents.archive", "agents.persist", "agents.quarantine")
+)
 web = WebApp(
     "web",
     settings,
-    autodiscover=("recon_stream.web.health",),
+    autodiscover=("recon_stream.web.server",),
     web_enabled=True,
+    web="recon://",
     web_host=settings.web_host,
     web_bind=settings.web_host,
     web_port=settings.web_port + settings.process_index if settings.web_port else 0,
+    web_ssl_context=settings.web_ssl_context(),
+    web_application_options={"client_max_size": BODY_BYTES_MAX},
 )

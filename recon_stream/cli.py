@@ -20,6 +20,7 @@ COMMANDS = {
         "recon_stream.verify.demo:demo",
         "Start everything, send transactions with faults, prove that each was found.",
     ),
+    "setup": ("recon_stream.verify.preparing:setup", "Start the local stack, create what is missing, check all of it."),
     "doctor": ("recon_stream.verify.doctor:doctor", "Check every dependency and setting, and say what to do."),
     "stack": (
         "recon_stream.stack.commands:stack",
@@ -36,6 +37,7 @@ COMMANDS = {
     "watch": ("recon_stream.verify.watch:watch", "Rates, match rate, lag and the newest mismatches, live."),
     "mismatches": ("recon_stream.verify.mismatches:mismatches", "Follow recon_mismatches as a subscriber."),
     "verify": ("recon_stream.verify.commands:verify", "Prove that nothing was lost, invented or altered."),
+    "audit": ("recon_stream.verify.audit_commands:audit", "Prove that the audit trail was not tampered with."),
 }
 EXIT_REFUSED = 2
 

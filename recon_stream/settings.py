@@ -11,7 +11,6 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from difflib import get_close_matches
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,10 @@ class Settings:
         "RECON_DATABASE_OWNER_URL", "", "as the owner of the schema, for migrate; empty: DATABASE_URL", secret=True
     )
     database_reader_url: str = setting(
-        "RECON_DATABASE_READER_URL", "", "read only, for verify and web; empty: DATABASE_URL", secret=True
+        "RECON_DATABASE_READER_URL", "", "read only, for verify; empty: DATABASE_URL", secret=True
+    )
+    database_web_url: str = setting(
+        "RECON_DATABASE_WEB_URL", "", "as the web role sees it (role recon_web); empty: DATABASE_URL", secret=True
     )
     postgres_password: str = setting("POSTGRES_PASSWORD", "", "password for URLs that carry none", secret=True)
     database_pool_max: int = setting("RECON_DATABASE_POOL_MAX", 6, "connections a process may hold", minimum=1)
@@ -120,6 +122,26 @@ class Settings:
     )
     trusted_proxies: str = setting(
         "RECON_TRUSTED_PROXIES", "", "addresses or networks whose X-Forwarded-* headers count, by commas; empty: none"
+    )
+    web_certfile: str = setting(
+        "RECON_WEB_CERTFILE", "", "certificate chain (PEM), to serve TLS directly; empty: plain HTTP behind a proxy"
+    )
+    web_keyfile: str = setting("RECON_WEB_KEYFILE", "", "key of that certificate")
+    # Limits of the API
+    rate_limits: str = setting(
+        "RECON_RATE_LIMITS",
+        "/transactions=20,/transactions/stats=5,/mismatches=20,/mismatches/stats=3",
+        "calls of an endpoint that one address may make in 10 seconds, path=number by commas",
+    )
+    rate_limit_default: int = setting("RECON_RATE_LIMIT_DEFAULT", 20, "the same for all other endpoints", minimum=1)
+    export_rows_max: int = setting("RECON_EXPORT_ROWS_MAX", 100_000, "rows of one export; it is cut there", minimum=1)
+    sockets_max: int = setting("RECON_SOCKETS_MAX", 1000, "websockets that may be open at one process", minimum=1)
+    sockets_per_user: int = setting("RECON_SOCKETS_PER_USER", 10, "of them those of one person", minimum=1)
+    resume_records_max: int = setting(
+        "RECON_RESUME_RECORDS_MAX",
+        50000,
+        "records that a socket may ask for again; of more, its client reloads",
+        minimum=1,
     )
     # Roles
     app_id: str = setting("RECON_APP_ID", "recon", "prefix of the consumer groups and of the changelog topic")
@@ -219,6 +241,8 @@ class Settings:
             raise ConfigurationError("SASL needs RECON_KAFKA_SASL_USERNAME and RECON_KAFKA_SASL_PASSWORD")
         if bool(self.kafka_ssl_certfile) != bool(self.kafka_ssl_keyfile):
             raise ConfigurationError("RECON_KAFKA_SSL_CERTFILE and RECON_KAFKA_SSL_KEYFILE go together")
+        if bool(self.web_certfile) != bool(self.web_keyfile):
+            raise ConfigurationError("RECON_WEB_CERTFILE and RECON_WEB_KEYFILE go together")
         if self.stack_ports not in ("default", "free"):
             raise ConfigurationError(f"RECON_STACK_PORTS={self.stack_ports} is neither 'default' nor 'free'")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
@@ -254,6 +278,21 @@ class Settings:
     def issuer(self) -> str:
         """The issuer that an access token must name: the realm's address."""
         return f"{self.keycloak_server_url.rstrip('/')}/realms/{self.keycloak_realm}"
+
+    def web_ssl_context(self) -> ssl.SSLContext | None:
+        """For the web role's server, TLS 1.2 or newer; None where it serves plain HTTP. Raises ConfigurationError."""
+        if not self.web_certfile:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self.web_certfile, self.web_keyfile, password="")
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"RECON_WEB_CERTFILE={self.web_certfile} and RECON_WEB_KEYFILE={self.web_keyfile} "
+                f"are no certificate and its key, PEM and without a passphrase: {error}"
+            ) from error
+        return context
 
     def kafka_ssl_context(self) -> ssl.SSLContext | None:
         """The TLS context for brokers; None where the protocol has no TLS."""
@@ -347,31 +386,3 @@ def _parse(name: str, text: str, kind: type) -> Any:
         return kind(text)
     except ValueError as error:
         raise ConfigurationError(f"{name}={text} is not a {kind.__name__}") from error
-
-
-def setting_origins(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Variable -> where its value is from: environment, file (NAME_FILE), stack.env or default; as load_settings reads."""
-    environ = os.environ if environ is None else environ
-    stack = read_env_file(Path(environ.get("RECON_STATE_DIR", ".recon")) / "stack.env")
-    origins = {}
-    for f in fields(Settings):
-        name = f.metadata["name"]
-        if name in environ:
-            origins[name] = "environment"
-        elif f"{name}_FILE" in environ or f"{name}_FILE" in stack:
-            origins[name] = "file"
-        else:
-            origins[name] = "stack.env" if name in stack else "default"
-    return origins
-
-
-def unknown_variables(environ: Mapping[str, str] | None = None) -> dict[str, str | None]:
-    """RECON_* variables that are no settings -> the setting with the most similar name; a misspelt one is not read."""
-    environ = os.environ if environ is None else environ
-    stack = read_env_file(Path(environ.get("RECON_STATE_DIR", ".recon")) / "stack.env")
-    known = [f.metadata["name"] for f in fields(Settings)]
-    unknown = {}
-    for name in sorted(environ.keys() | stack.keys()):
-        if name.startswith("RECON_") and name not in known and name.removesuffix("_FILE") not in known:
-            unknown[name] = next(iter(get_close_matches(name, known, n=1)), None)
-    return unknown

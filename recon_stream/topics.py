@@ -88,7 +88,7 @@ async def create_topics(settings: Settings) -> list[TopicState]:
     Raises TransientFailure where no broker answers, ConfigurationError where the broker refuses a topic.
     """
     specs = topic_specs(settings)
-    async with _admin(settings) as admin:
+    async with administration(settings) as admin:
         existing = await _described(admin, specs)
         missing = [spec for spec in specs if spec.name not in existing]
         if missing:
@@ -109,12 +109,13 @@ async def check_topics(settings: Settings) -> list[TopicState]:
 
     Raises TransientFailure where no broker answers.
     """
-    async with _admin(settings) as admin:
+    async with administration(settings) as admin:
         return await _states(admin, settings, set())
 
 
 @asynccontextmanager
-async def _admin(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+async def administration(settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that asks about brokers, topics and groups. Raises TransientFailure where Kafka does not answer."""
     admin = AIOKafkaAdminClient(**settings.kafka_client(), request_timeout_ms=_ADMIN_TIMEOUT_MS)
     try:
         async with asyncio.timeout(_ADMIN_TIMEOUT_MS / 1000):

@@ -129,6 +129,7 @@ def database(settings: Settings, database_template: str) -> Iterator[Settings]:
             database_url=state.database_url("recon_sink", name),
             database_owner_url=state.database_url("recon_owner", name),
             database_reader_url=state.database_url("recon_reader", name),
+            database_web_url=state.database_url("recon_web", name),
         )
     finally:
         drop_database(settings, name)

@@ -76,9 +76,45 @@ SINK_SECONDS = Histogram(
     "recon_sink_transaction_seconds", "One PostgreSQL transaction of the sink.", ["table"], buckets=_STAGE_BUCKETS
 )
 SINK_PAUSED = Gauge("recon_sink_paused", "1 while PostgreSQL is away and the sink waits.", ["table"])
+ACCOUNTING_VIOLATIONS = Gauge(
+    "recon_accounting_violations",
+    "Violations of an invariant that are not healed, as this process found them last; /status names them.",
+    ["check"],
+)
+ACCOUNTING_AT = Gauge(
+    "recon_accounting_checked_timestamp_seconds", "When this process last checked that every record is accounted for."
+)
 
 # web
 AUTH_FAILURES = Counter("recon_auth_failures_total", "Access tokens that were refused, by why.", ["reason"])
+HTTP_REQUESTS = Counter("recon_http_requests_total", "Requests answered.", ["method", "path", "status"])
+HTTP_SECONDS = Histogram(
+    "recon_http_request_seconds", "One request, by the path's pattern.", ["method", "path"], buckets=_STAGE_BUCKETS
+)
+RATE_LIMITED = Counter("recon_rate_limited_total", "Requests refused because there were too many.", ["path"])
+LIMITER_FALLBACK = Counter(
+    "recon_limiter_fallback_total", "Requests counted by the process alone because Redis did not answer."
+)
+CACHE = Counter("recon_cache_total", "Answers asked of the cache: hit, miss, shared.", ["category", "outcome"])
+AUDIT_ENTRIES = Counter("recon_audit_entries_total", "Entries appended to the audit trail.")
+AUDIT_WAITING = Gauge("recon_audit_waiting", "Entries that wait for PostgreSQL.")
+AUDIT_LAST = Gauge(
+    "recon_audit_last_seq",
+    "Number of the newest entry that this process has appended to the audit trail: the trail must never end before it.",
+)
+DEAD_LETTER_ACTIONS = Counter("recon_dead_letter_actions_total", "Dead letters replayed and discarded.", ["action"])
+EXPORTED_ROWS = Counter("recon_exported_rows_total", "Rows that left by exports.", ["list"])
+
+LIVE_SOCKETS = Gauge("recon_live_sockets", "Websockets that are open.")
+LIVE_CLOSED = Counter("recon_live_closed_total", "Websockets that ended, by the code they were closed with.", ["code"])
+LIVE_MESSAGES = Counter("recon_live_messages_total", "Records handed to websockets, once for each.", ["channel"])
+LIVE_RESUMED = Counter(
+    "recon_live_resumed_total",
+    "Subscriptions that asked for what they missed: memory, kafka, or the reason why it cannot be told.",
+    ["channel", "outcome"],
+)
+LIVE_BEHIND = Gauge("recon_live_behind_records", "Records at the broker that the live feed has not read.", ["channel"])
+LIVE_SKIPPED = Counter("recon_live_skipped_total", "Times the live feed left records out to be of now.", ["channel"])
 
 # every process
 RESTARTS = Counter("recon_process_restarts_total", "Children restarted by this parent.", ["role"])

@@ -14,7 +14,7 @@ from recon_stream.settings import Settings
 _ABOUT = {
     "worker": "Reconcile: read the three feeds, decide, publish verdicts and mismatches.",
     "sink": "Write raw events, results, breaks and dead letters to PostgreSQL.",
-    "web": "Serve /health (the API, the websocket and the dashboard join later).",
+    "web": "Serve the REST API and the websocket.",
 }
 _MORE = """
 

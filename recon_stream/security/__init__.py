@@ -1,1 +1,1 @@
-"""Who asks, and what they may: roles and permissions, access tokens, the issuer's keys."""
+"""Who asks and what they may: roles and permissions, access tokens, the audit trail, what browsers are told."""

@@ -86,7 +86,7 @@ async def up(
         running = {service.name for service in SERVICES if process.running(folders.record(service.name))}
         absent = [service for service in services if service.name not in running]
         known = state.load(folders)
-        if absent or known is None:
+        if absent or known is None or not known.is_current:
             ensure_space(folders.root, DATA_SPACE)
             held = {port for service in SERVICES if service.name in running for port in service.ports}
             known = state.prepare(folders, settings, held)

@@ -4,7 +4,7 @@ DO $$
 DECLARE
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['recon_owner', 'recon_sink', 'recon_reader', 'registry'] LOOP
+    FOREACH role IN ARRAY ARRAY['recon_owner', 'recon_sink', 'recon_reader', 'recon_web', 'registry'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
             EXECUTE format('CREATE ROLE %I LOGIN', role);
         END IF;
@@ -14,5 +14,6 @@ BEGIN
     ALTER ROLE recon_sink SET statement_timeout = '60s';
     ALTER ROLE recon_reader SET statement_timeout = '60s';
     ALTER ROLE recon_reader SET default_transaction_read_only = on;
+    ALTER ROLE recon_web SET statement_timeout = '10s';
 END
 $$;

@@ -31,6 +31,7 @@ SECRETS = (
     "recon_owner",
     "recon_sink",
     "recon_reader",
+    "recon_web",
     "registry",
     "redis",
     "keycloak_admin",
@@ -44,6 +45,11 @@ class State:
 
     ports: dict[str, int]
     passwords: dict[str, str]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it has all that this version asks for; that of an older one may lack a port or a password."""
+        return set(PORT_SETTINGS) <= self.ports.keys() and set(SECRETS) <= self.passwords.keys()
 
     def database_url(self, role: str, database: str = "recon") -> str:
         """The URL of a database as a role sees it."""
@@ -62,6 +68,7 @@ class State:
             "DATABASE_URL": self.database_url("recon_sink"),
             "RECON_DATABASE_OWNER_URL": self.database_url("recon_owner"),
             "RECON_DATABASE_READER_URL": self.database_url("recon_reader"),
+            "RECON_DATABASE_WEB_URL": self.database_url("recon_web"),
             "REDIS_URL": f"redis://{HOST}:{self.ports['valkey']}/0",
             "REDIS_PASSWORD": self.passwords["redis"],
             "KEYCLOAK_SERVER_URL": self.keycloak_url,

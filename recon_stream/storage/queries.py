@@ -1,4 +1,4 @@
-"""The statements of queries.sql by name; nothing builds SQL in Python."""
+"""The statements of queries.sql, reading.sql and oversight.sql by name; nothing builds SQL from data."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ def parse_queries(text: str) -> dict[str, str]:
     for name, block in zip(parts[::2], parts[1::2], strict=True):
         statement = "\n".join(line for line in block.strip().splitlines() if not line.startswith("--")).strip()
         if name in found or not statement:
-            raise ValueError(f"queries.sql: {name} is there twice or is empty")
+            raise ValueError(f"the statement {name} is there twice or is empty")
         found[name] = statement
     return found
 
 
 # LiteralString: these texts come from our own package, never from data
-QUERIES: dict[str, LiteralString] = parse_queries(files(__package__).joinpath("queries.sql").read_text())
+QUERIES: dict[str, LiteralString] = parse_queries(
+    "\n".join(files(__package__).joinpath(name).read_text() for name in ("queries.sql", "reading.sql", "oversight.sql"))
+)

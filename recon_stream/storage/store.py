@@ -16,6 +16,7 @@ from recon_stream.storage.dead_letters import DeadLetterRow
 from recon_stream.storage.pool import Connection, Pool
 from recon_stream.storage.queries import QUERIES
 from recon_stream.storage.raw_events import COLUMN_TYPES, RawEvent
+from recon_stream.storage.rollups import Change, CountedBreak, CountedVerdict, changes, rollup_rows
 from recon_stream.storage.values import timestamp
 from recon_stream.storage.verdicts import (
     BreakRow,
@@ -26,6 +27,7 @@ from recon_stream.storage.verdicts import (
     judge_batch,
     move_breaks,
     result_rows,
+    revision_rows,
 )
 
 _logger = logging.getLogger(__name__)
@@ -132,13 +134,22 @@ class VerdictStore:
         async with _transaction(self._pool, reached) as (connection, _):
             txn_ids = sorted({item.txn_id for item in incoming if item.txn_id is not None})
             cursor = await connection.execute(QUERIES["stored_results"], {"txn_ids": txn_ids}, binary=True)
-            judged = judge_batch(incoming, {row[0]: Stored(row[1], row[2]) for row in await cursor.fetchall()})
+            stored = {row[0]: row[1:] for row in await cursor.fetchall()}
+            judged = judge_batch(incoming, {txn_id: Stored(*row[:2]) for txn_id, row in stored.items()})
             known = await _stored_breaks(connection, judged.newer)
             breaks, events = move_breaks(judged.newer, known)
             results = result_rows(judged)
             await _save(connection, "save_results", results)
+            await _save(connection, "save_revisions", revision_rows(judged.newer))
             await _save(connection, "save_breaks", [row._asdict() for row in breaks.values()])
             await _save(connection, "save_break_events", [row._asdict() for row in events])
+            verdicts = changes(_recounted(row, stored.get(row["txn_id"])) for row in results)
+            await _save(connection, "save_verdict_rollups", rollup_rows(verdicts))
+            partitions = {row["txn_id"]: row["partition"] for row in results}
+            moved = changes(
+                (*_counted(known.get(row.break_id), partitions), *_counted(row, partitions)) for row in breaks.values()
+            )
+            await _save(connection, "save_break_rollups", rollup_rows(moved))
             conflicts = await _save_conflicts(connection, judged.conflicts)
         rows = {
             "reconciliation_results": len(results),
@@ -178,6 +189,24 @@ async def _transaction(pool: Pool, reached: Iterable[Reached]) -> AsyncIterator[
         before = {(topic, partition): offset for topic, partition, offset in await cursor.fetchall()}
         yield connection, before
         await connection.execute(QUERIES["save_offsets"], places | {"next_offsets": list(ends.values())})
+
+
+def _recounted(row: Mapping[str, Any], stored: Sequence[Any] | None) -> Change[CountedVerdict]:
+    """A live verdict as it was counted and as it is now; `stored` as the statement stored_results has it."""
+    after = CountedVerdict(row["partition"], row["decided_at"], row["verdict"], row["currency"] or "")
+    if stored is None:
+        return None, 0, after, row["amount_minor"] or 0
+    return CountedVerdict(*stored[2:6]), stored[6], after, row["amount_minor"] or 0
+
+
+def _counted(row: BreakRow | None, partitions: Mapping[str, int]) -> tuple[CountedBreak | None, int]:
+    """A break as it is counted, with what is at risk."""
+    if row is None:
+        return None, 0
+    counted = CountedBreak(
+        partitions[row.txn_id], row.opened_at, row.break_class, row.subject, row.severity, row.state, row.currency or ""
+    )
+    return counted, row.at_risk_minor or 0
 
 
 async def _stored_breaks(connection: Connection, newer: Iterable[Incoming]) -> dict[str, BreakRow]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from recon_stream.domain.breaks import BreakClass
 from recon_stream.storage.values import identifier, storable, storable_tree, timestamp
 
 DIGEST_BYTES = 8
@@ -85,6 +86,8 @@ class BreakRow(NamedTuple):
     resolved_at: datetime | None
     revision: int
     reopen_count: int
+    currency: str | None
+    at_risk_minor: int | None
 
     @property
     def evidence(self) -> tuple[object, ...]:
@@ -185,12 +188,53 @@ def move_breaks(
         for said in item.result["breaks"]:
             break_id = identifier(said["break_id"])
             before = rows.get(break_id) or known.get(break_id)
-            after = _row_after(before, (break_id, txn_id), said, revision, at)
+            at_risk = (_storable_or_none(item.result["currency"]), _at_risk(said, item.result["amount_minor"]))
+            after = _row_after(before, (break_id, txn_id), said, revision, at)._replace(
+                currency=at_risk[0], at_risk_minor=at_risk[1]
+            )
             move = _move(before, after)
             if move is not None:
                 rows[break_id] = after
                 events.append(_event(after, move, at))
+            elif before is not None and before[-2:] != after[-2:]:
+                # what is at risk follows a correction; the break itself has not moved
+                rows[break_id] = after._replace(revision=before.revision)
     return rows, events
+
+
+def revision_rows(newer: Iterable[Incoming]) -> list[dict[str, Any]]:
+    """The rows of result_revisions: every newer revision, those that another of the batch replaced among them."""
+    rows = []
+    for item in newer:
+        assert item.result is not None, "an unreadable result is never newer"
+        result = item.result
+        rows.append(
+            {
+                "txn_id": item.txn_id,
+                "revision": result["revision"],
+                "verdict": result["verdict"],
+                "primary_class": _storable_or_none(result["primary_class"]),
+                "legs": len(result["legs"]),
+                "rules_version": storable(result["rules_version"]),
+                "decided_at": timestamp(result["decided_at"]),
+                "partition": item.partition,
+                "kafka_offset": item.offset,
+            }
+        )
+    return rows
+
+
+def tags_of(result: Mapping[str, Any]) -> list[str]:
+    """What the transaction can be found by: see the column `tags`."""
+    tags = set()
+    for each in result["breaks"]:
+        if each["state"] == "OPEN":
+            tags |= {f"class:{each['class']}", f"subject:{each['subject']}", f"severity:{each['severity']}"}
+    for leg in result["legs"]:
+        tags |= {f"account:{leg['account']}", f"id:{leg['event_id']}"}
+        if leg["reference"]:
+            tags.add(f"id:{leg['reference']}")
+    return sorted(map(identifier, tags))
 
 
 def result_rows(judged: Judged) -> list[dict[str, Any]]:
@@ -220,6 +264,7 @@ def _result_row(txn_id: str, item: Incoming, stored: Stored) -> dict[str, Any]:
         "partition": item.partition,
         "kafka_offset": item.offset,
         "revision_digests": stored.digests.hex(),
+        "tags": tags_of(result),
     }
 
 
@@ -244,7 +289,16 @@ def _row_after(
         None if not resolved else (before.resolved_at if before is not None and was_resolved else at),
         revision,
         (0 if before is None else before.reopen_count) + (was_resolved and not resolved),
+        None,
+        None,
     )
+
+
+def _at_risk(said: Mapping[str, Any], amount_minor: int | None) -> int | None:
+    """The difference where that is an amount, else the whole amount of the transaction."""
+    if said["class"] == BreakClass.AMOUNT_MISMATCH and said["delta_minor"] is not None:
+        return abs(int(said["delta_minor"]))
+    return amount_minor
 
 
 def _event(row: BreakRow, move: Move, at: datetime) -> BreakEvent:

@@ -12,8 +12,8 @@ import orjson
 from recon_stream.domain.event import SOURCE_TOPICS, SOURCES, Event
 from recon_stream.domain.validation import Reason
 from recon_stream.errors import ConfigurationError
+from recon_stream.transport.log import Entry
 from recon_stream.verify.archive_checks import UNREADABLE_REASONS
-from recon_stream.verify.log import Entry
 from recon_stream.verify.report import Check
 from recon_stream.verify.stored_checks import StoredVerdict
 

@@ -12,7 +12,7 @@ from recon_stream.domain.event import SOURCES, Event
 from recon_stream.domain.validation import Reason
 from recon_stream.storage.raw_events import READABLE, UNREADABLE, schema_id_of
 from recon_stream.storage.values import identifier, timestamp
-from recon_stream.verify.log import Entry, Partition
+from recon_stream.transport.log import Entry, Partition
 from recon_stream.verify.report import Check
 
 UNREADABLE_REASONS = frozenset(

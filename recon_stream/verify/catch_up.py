@@ -12,7 +12,7 @@ from recon_stream.domain.rules import Rules
 from recon_stream.errors import TransientFailure
 from recon_stream.settings import Settings
 from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
-from recon_stream.verify.log import Log, Partition
+from recon_stream.transport.log import Log, Partition
 
 OUTPUTS = (RESULTS, MISMATCHES, DEAD_LETTERS)
 COMMIT_SECONDS = 10.0

@@ -15,9 +15,9 @@ from recon_stream.settings import Settings
 from recon_stream.storage.pool import Connection, connection_string
 from recon_stream.storage.queries import parse_queries
 from recon_stream.topics import RESULTS
+from recon_stream.transport.log import Partition
 from recon_stream.verify.archive_checks import StoredRecord
 from recon_stream.verify.catch_up import Offsets
-from recon_stream.verify.log import Partition
 from recon_stream.verify.stored_checks import StoredVerdict
 
 ROWS = 2000

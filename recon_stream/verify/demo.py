@@ -20,14 +20,11 @@ from producers.feed import Sent, feed
 from producers.plan import ENDLESS_BASE_MS, Plan, endless_first
 from producers.rules import rules_in_force
 from recon_stream.errors import ConfigurationError, TransientFailure
-from recon_stream.registration import register_schemas
 from recon_stream.settings import load_settings
-from recon_stream.storage.migrate import migrate
-from recon_stream.storage.pool import connection_string
-from recon_stream.topics import create_topics
 from recon_stream.verify.commands import Bar, rendered
 from recon_stream.verify.demo_roles import HOST, Roles, demo_environment, run_command, with_ports
 from recon_stream.verify.demo_view import LiveView
+from recon_stream.verify.preparing import prepare
 from recon_stream.verify.report import Report
 from recon_stream.verify.verification import verify
 
@@ -134,15 +131,9 @@ class Demo:
             raise ConfigurationError(
                 "the local stack did not start, see above. Where its ports are taken: RECON_STACK_PORTS=free make demo"
             )
-        self._settings = settings = load_settings(self._environ)
+        self._settings = load_settings(self._environ)
         self._done("the local stack is up")
-        topics = await self._unless_stopped(create_topics(settings))
-        problems = [f"{topic.name} {problem}" for topic in topics for problem in topic.problems]
-        if problems:
-            raise ConfigurationError("; ".join(problems) + ". To begin anew: recon-stream stack reset")
-        await self._unless_stopped(register_schemas(settings))
-        owner = connection_string(settings.database_owner_url or settings.database_url, settings, "migrate")
-        await self._unless_stopped(migrate(owner))
+        await self._unless_stopped(prepare(self._settings))
         self._done("topics, schemas and tables are there")
 
     # Sending

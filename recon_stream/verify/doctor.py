@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recon_stream.errors import ConfigurationError
-from recon_stream.settings import Settings, load_settings, setting_origins
+from recon_stream.settings import Settings, load_settings
 from recon_stream.verify.doctor_findings import Check, Finding, State, examine, worst
 from recon_stream.verify.doctor_identity import check_keycloak
 from recon_stream.verify.doctor_machine import (
@@ -27,6 +27,7 @@ from recon_stream.verify.doctor_machine import (
     check_settings,
 )
 from recon_stream.verify.doctor_services import check_database, check_kafka, check_redis, check_registry
+from recon_stream.verify.doctor_settings import setting_origins
 
 _LOCAL = "for a local one run `recon-stream stack up`"
 CHECKS: Final = (

@@ -19,8 +19,9 @@ import recon_stream
 from recon_stream.apps import OPERATIONS_OFFSET
 from recon_stream.process.operations import owner_of
 from recon_stream.rulebook import load_rules
-from recon_stream.settings import Settings, setting_origins, unknown_variables
+from recon_stream.settings import Settings
 from recon_stream.verify.doctor_findings import Report, short
+from recon_stream.verify.doctor_settings import setting_origins, unknown_variables
 
 _PACKAGES = ("agents", "tables", "producers", "schemas")
 _GIB = 1 << 30

@@ -1,7 +1,7 @@
-"""Documents that are written from the code, so that they cannot say anything else: settings, metrics, permissions.
+"""Documents that are written from the code, so that they cannot say anything else: settings, metrics, permissions, the API.
 
-`python -m recon_stream.verify.documents` writes .env.example, docs/settings.md, docs/metrics.md and the table of permissions in
-docs/security.md; a test compares them.
+`python -m recon_stream.verify.documents` writes .env.example, docs/settings.md, docs/metrics.md, docs/openapi.json,
+docs/live.schema.json and the table of permissions in docs/security.md; a test compares them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import orjson
 from prometheus_client.metrics import MetricWrapperBase
 
 from recon_stream.metrics import catalogue
 from recon_stream.security.roles import PERMISSIONS, Permission, Role
 from recon_stream.settings import Settings
+from recon_stream.web import api  # noqa: F401 - registers the endpoints
+from recon_stream.web.endpoints import ENDPOINTS
+from recon_stream.web.live.protocol import schema
+from recon_stream.web.openapi import document
 
 _COMMAND: Final = "python -m recon_stream.verify.documents"
 
@@ -77,9 +82,12 @@ _ALERTS: Final = """\
 | a producer chooses partitions otherwise | `increase(recon_misplaced_records_total[15m]) > 0` | WRONG_PARTITION in the log of the worker, `recon-stream doctor` |
 | the duplicate filter is away | `rate(recon_filter_fail_open_total[5m]) > 0` | Redis; results stay right, work is dearer |
 | two workers held one partition | `increase(recon_zombies_total[5m]) > 0 or increase(recon_void_rows_total[5m]) > 0` | a suspended process came back; the log of the worker |
+| a record is not accounted for | `max by (check) (recon_accounting_violations) > 0` | `/status`, then `recon-stream verify` |
+| nobody checks that any more | `time() - max(recon_accounting_checked_timestamp_seconds) > 300` | the log of the sink |
 | a result contradicts a stored one | `increase(recon_sink_conflicts_total[5m]) > 0` | result_conflicts in PostgreSQL |
 | PostgreSQL is away | `max by (table) (recon_sink_paused) == 1` | PostgreSQL; the sink resumes by itself |
 | tokens are refused | `sum by (reason) (rate(recon_auth_failures_total{reason!="expired"}[5m])) > 1` | bad_signature, algorithm, wrong_issuer: somebody tries; unknown_key: Keycloak and KEYCLOAK_SERVER_URL |
+| the live feed leaves results out | `increase(recon_live_skipped_total[15m]) > 0` | CPU of the web process; more of them |
 | processes end and are started again | `increase(recon_process_restarts_total[15m]) > 2` | the log of the parent |
 """
 
@@ -124,6 +132,11 @@ def metrics_markdown() -> str:
     return "".join([*parts, "\n", _ALERTS])
 
 
+def openapi_json() -> str:
+    """The text of docs/openapi.json, which GET /openapi.json answers too."""
+    return orjson.dumps(document(ENDPOINTS), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+
+
 def permissions_markdown() -> str:
     """The table of permissions, as it stands in docs/security.md."""
     heads = [f"`{role}` {role.level}" for role in Role]
@@ -150,6 +163,8 @@ DOCUMENTS: Final = {
     ".env.example": env_example,
     "docs/settings.md": settings_markdown,
     "docs/metrics.md": metrics_markdown,
+    "docs/openapi.json": openapi_json,
+    "docs/live.schema.json": schema,
 }
 
 
@@ -182,10 +197,15 @@ def _name(metric: MetricWrapperBase) -> str:
     return f"{family.name}_total" if family.type == "counter" else family.name
 
 
+_OF_WEB: Final = (
+    "recon_auth_", "recon_http_", "recon_rate_", "recon_limiter_", "recon_cache_", "recon_audit_", "recon_live_",
+)  # fmt: skip
+
+
 def _section_of(name: str) -> str:
-    if name.startswith("recon_sink_"):
+    if name.startswith(("recon_sink_", "recon_accounting_")):
         return "Sink"
-    if name.startswith("recon_auth_"):
+    if name.startswith(_OF_WEB):
         return "Web"
     return (
         "Every process"

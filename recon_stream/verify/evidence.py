@@ -15,7 +15,7 @@ from recon_stream.domain.deadlines import NEVER, event_time
 from recon_stream.domain.event import Event
 from recon_stream.pipeline.reading import VALUE_BYTES_MAX, Read, reader_for
 from recon_stream.storage.raw_events import schema_id_of
-from recon_stream.verify.log import Entry
+from recon_stream.transport.log import Entry
 
 Body = dict[str, Any]
 """A decoded ReconciliationResult."""

@@ -20,6 +20,7 @@ from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings
 from recon_stream.storage.values import identifier
 from recon_stream.topics import MISMATCHES, RESULTS, check_topics
+from recon_stream.transport.log import Entry, Log, Partition
 from recon_stream.verify.answer_key import AnswerKey, load_keys
 from recon_stream.verify.archive_checks import Money, check_archive, check_money
 from recon_stream.verify.catch_up import Reach, catch_up, held_sources
@@ -32,7 +33,6 @@ from recon_stream.verify.chains import (
 )
 from recon_stream.verify.database import Database
 from recon_stream.verify.evidence import PartitionEvidence, Published, Reader
-from recon_stream.verify.log import Entry, Log, Partition
 from recon_stream.verify.replay import CLOCK_SLACK_MS, Horizon, Replay
 from recon_stream.verify.report import Report
 from recon_stream.verify.stored_checks import StoredVerdict, check_live_verdict, check_moves

@@ -14,12 +14,12 @@ from recon_stream import apps
 from recon_stream.cli import COMMANDS
 from tests.architecture.sources import HOME, PACKAGES, PYTHON, dotted, module_of, python_files, tree_of
 
-REGISTERS = {"agent", "Table", "timer", "page", "task", "crontab"}
+REGISTERS = {"agent", "Table", "timer", "page", "task", "crontab", "mounts.append"}
 ROLES = (apps.worker, apps.sink, apps.web)
 
 
 def registers(path: str) -> bool:
-    """Whether importing the module gives an application an agent, a table, a timer or a page."""
+    """Whether importing the module gives an application an agent, a table, a timer, a task or routes."""
     tree = tree_of(path)
     from_apps = {
         alias.asname or alias.name
@@ -38,7 +38,13 @@ def test_roles_find_every_module_that_registers_something() -> None:
     expected = {module_of(path) for path in python_files("agents", "tables", "recon_stream") if registers(path)}
     assert len(found) == len(set(found))
     assert set(found) == expected
-    assert {"agents.reconcile", "agents.archive", "tables.transactions", "recon_stream.web.health"} <= expected
+    assert {
+        "agents.reconcile",
+        "agents.account",
+        "agents.archive",
+        "tables.transactions",
+        "recon_stream.web.server",
+    } <= expected
 
 
 def test_every_agent_file_registers_an_agent() -> None:

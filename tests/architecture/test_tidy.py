@@ -14,7 +14,9 @@ ENVIRONMENT = {
     "recon_stream/settings.py": "the one place that reads it",
     "recon_stream/process/commands.py": "sets the index of the process before the settings are read",
     "recon_stream/process/parent.py": "hands it on to its children",
+    "recon_stream/verify/doctor_settings.py": "tells where each value is from",
     "recon_stream/verify/demo.py": "hands it on to its children",
+    "recon_stream/verify/preparing.py": "hands it on to its children",
 }
 CODE = (*PACKAGES, "benchmarks", "tests")
 # put together here, so that this file does not find itself

@@ -17,7 +17,7 @@ import pytest
 from producers.feed import feed
 from producers.plan import Fault
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.verify.log import Log
+from recon_stream.transport.log import Log
 from recon_stream.verify.report import Report, State
 from recon_stream.verify.verification import verify
 from tests.end_to_end.damage import damage_kafka, damaged_database

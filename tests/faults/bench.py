@@ -21,7 +21,7 @@ from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import TransientFailure
 from recon_stream.settings import Settings
 from recon_stream.topics import DEAD_LETTERS, RESULTS, create_topics
-from recon_stream.verify.log import Log
+from recon_stream.transport.log import Log
 from tests.end_to_end.system import RULES, free_base
 from tests.faults.roles import Role
 from tests.faults.stack import Stack

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.verify.log import Log
+from recon_stream.transport.log import Log
 from recon_stream.verify.report import State
 from recon_stream.verify.verification import verify
 from tests.faults.bench import EVENTS_MIN, Bench

@@ -14,12 +14,13 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from recon_stream.registration import register_schemas
-from recon_stream.settings import Settings, setting_origins, unknown_variables
+from recon_stream.settings import Settings
 from recon_stream.topics import create_topics
 from recon_stream.verify.doctor import CHECKS, doctor, table_of
 from recon_stream.verify.doctor_findings import CHECK_TIMEOUT, Check, Finding, Report, State, examine, worst
 from recon_stream.verify.doctor_machine import check_settings
 from recon_stream.verify.doctor_services import check_database, check_redis
+from recon_stream.verify.doctor_settings import setting_origins, unknown_variables
 
 SERVICES = tuple(check for check in CHECKS if check.area in ("Kafka", "Schema registry", "PostgreSQL", "Redis"))
 WITH_KEYCLOAK = (*SERVICES, *(check for check in CHECKS if check.area == "Keycloak"))

@@ -18,7 +18,7 @@ from recon_stream.errors import TransientFailure
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings
 from recon_stream.topics import create_topics, topic_specs
-from recon_stream.verify.log import Log
+from recon_stream.transport.log import Log
 from tests.secured.broker import ROLES, Broker, grant
 from tests.secured.processes import SECONDS, command, role
 

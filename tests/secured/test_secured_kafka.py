@@ -19,9 +19,9 @@ from recon_stream.errors import ConfigurationError, TransientFailure
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings
 from recon_stream.topics import RESULTS, create_topics
+from recon_stream.transport.log import Log
 from recon_stream.verify.doctor import CHECKS
 from recon_stream.verify.doctor_findings import Finding, State, examine
-from recon_stream.verify.log import Log
 from recon_stream.verify.watch_model import Model
 from recon_stream.verify.watch_sources import Feed
 from tests.secured.broker import PASSWORD, STRANGER, USER, Broker

@@ -21,12 +21,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
+from agents.account import check_once
 from recon_stream.avro import SchemaRegistry, encoder
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.registration import register_schemas, subject_of
 from recon_stream.settings import Settings
 from recon_stream.stack import local
 from recon_stream.stack.ports import free_ports
+from recon_stream.storage.pool import connection_pool
 from recon_stream.topics import DEAD_LETTERS, RESULTS, create_topics
 from tests.storage.events import event, letter, result, said_break
 
@@ -282,6 +284,25 @@ async def test_everything_is_stored_exactly_once_through_kills_and_cut_connectio
     ) == [(move, EVENTS // 3) for move in ("OPENED", "REOPENED", "RESOLVED")]
     assert asked(settings, "SELECT count(*) FROM result_conflicts WHERE txn_id LIKE %s", run) == [(0,)]
     assert asked(settings, "SELECT count(*) FROM dead_letters WHERE topic = %s", sent["run"]) == [(200,)]
+    await everything_is_accounted_for(settings, wanted)
+
+
+async def everything_is_accounted_for(settings: Settings, wanted: dict[TopicPartition, tuple[int, int]]) -> None:
+    """The sink checked while it was killed and cut off, and found nothing wrong; one more check finds it all, to the end of Kafka."""
+    assert asked(settings, "SELECT count(*), sum(violations) FROM accounting") == [(9, 0)]
+    with psycopg.connect(settings.database_owner_url) as connection:
+        connection.execute("UPDATE accounting SET checked_at = checked_at - interval '1 minute'")
+    async with connection_pool(settings.database_url, settings, "test", size=1) as pool:
+        await check_once(settings, pool)
+    assert asked(settings, "SELECT name FROM accounting WHERE violations > 0 OR held_at <> checked_at") == []
+    ((flow,),) = asked(settings, "SELECT detail FROM accounting WHERE name = 'flow'")
+    assert {topic: of["lag"] for topic, of in flow["topics"].items()} == dict.fromkeys(
+        (*SOURCE_TOPICS, RESULTS, DEAD_LETTERS), 0
+    )
+    for topic in SOURCE_TOPICS:
+        ((detail,),) = asked(settings, "SELECT detail FROM accounting WHERE name = %s", f"archive-{topic}")
+        ends = {str(p.partition): end for p, (first, end) in wanted.items() if p.topic == topic and end > first}
+        assert {number: reached for number, reached in detail["reached"].items() if number in ends} == ends
 
 
 async def test_a_database_without_the_schema_ends_the_process_with_what_to_do(

@@ -142,7 +142,7 @@ def test_the_reader_reads_everything_and_writes_nothing(database: Settings) -> N
                 "AND relkind IN ('r', 'p', 'v') AND NOT relispartition AND relname <> 'schema_migrations'"
             ).fetchall()
         )
-    assert len(kinds) == 9
+    assert len(kinds) == 15
     with psycopg.connect(database.database_reader_url, autocommit=True) as connection:
         connection.execute("SET default_transaction_read_only = off")
         for name, kind in kinds.items():

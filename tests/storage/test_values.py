@@ -62,4 +62,6 @@ def test_queries_are_parsed_by_name() -> None:
     for wrong in ("-- a --\nSELECT 1\n-- a --\nSELECT 2", "-- a --\n-- only words\n"):
         with pytest.raises(ValueError, match="a is there twice or is empty"):
             parse_queries(wrong)
-    assert all("%(" in text or text.split()[0] in ("SELECT", "CREATE", "COPY") for text in QUERIES.values())
+    assert all(
+        "%(" in text or text.split()[0] in ("SELECT", "WITH", "CREATE", "COPY", "DELETE") for text in QUERIES.values()
+    )

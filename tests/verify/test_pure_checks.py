@@ -18,11 +18,11 @@ from recon_stream.errors import ConfigurationError
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings
 from recon_stream.storage.values import timestamp
+from recon_stream.transport.log import Entry
 from recon_stream.verify.answer_key import AnswerKey
 from recon_stream.verify.archive_checks import StoredRecord, check_archive, check_money
 from recon_stream.verify.chains import check_mismatches, check_missing, decode_chain, moves_of
 from recon_stream.verify.evidence import PartitionEvidence, Published
-from recon_stream.verify.log import Entry
 from recon_stream.verify.report import Check, Report, State
 from recon_stream.verify.stored_checks import StoredVerdict
 

@@ -25,7 +25,7 @@ from recon_stream.stack.state import State
 
 INIT_TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5
-ROLES = ("recon_owner", "recon_sink", "recon_reader", "registry")
+ROLES = ("recon_owner", "recon_sink", "recon_reader", "recon_web", "registry")
 ENV = {"LANG": "C.UTF-8", "TZ": "UTC"}
 
 # PostgreSQL's own locale, the same on every operating system

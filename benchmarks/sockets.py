@@ -1,0 +1,236 @@
+"""`make bench-sockets`: how old results are when they arrive at many sockets of one web process."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from asyncio.subprocess import PIPE
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import orjson
+import psutil
+from aiokafka import AIOKafkaProducer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.children import RunFailed, spawn, stop
+from benchmarks.listeners import Heard, Orders
+from benchmarks.machine import description, yardstick
+from recon_stream.avro import encoder
+from recon_stream.errors import ReconError
+from recon_stream.security.commands import obtain
+from recon_stream.security.realm import demo_users
+from recon_stream.settings import Settings, load_settings, read_env_file
+from recon_stream.stack import local
+from recon_stream.stack.ports import free_ports
+from recon_stream.stack.services import SERVICES
+from recon_stream.storage.migrate import migrate
+from recon_stream.topics import RESULTS, create_topics
+
+RESULTS_FOLDER = Path(__file__).parent / "results"
+HOST = "127.0.0.1"
+WARM_SECONDS = 5.0
+STEP_SECONDS = 0.02
+BAR_MS = 300.0
+HEADINGS = (
+    "sockets", "silent", "too slow", "results/s", "p50", "p95", "p99", "most", "MB/s", "cores", "MB", "closed", "load",
+)  # fmt: skip
+
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One measurement. Milliseconds from Kafka's timestamp of a record in recon_results to its arrival at a socket.
+
+    `megabytes` a second to all sockets together; `cores` that the web process used; `memory` at its highest, in MB; `closed`: of the
+    sockets that read, those that were closed; `too_slow`: of those that never read, those that were.
+    """
+
+    sockets: int
+    silent: int
+    rate: int
+    p50: float
+    p95: float
+    p99: float
+    most: float
+    megabytes: float
+    cores: float
+    memory: int
+    closed: int
+    too_slow: int
+    load: float
+    yardstick_us: float
+
+    def cells(self) -> tuple[str, ...]:
+        """A line of the table, by HEADINGS."""
+        return (
+            f"{self.sockets:,}", str(self.silent), str(self.too_slow), f"{self.rate:,}", f"{self.p50:.0f}",
+            f"{self.p95:.0f}", f"{self.p99:.0f}", f"{self.most:.0f}", f"{self.megabytes:.0f}", f"{self.cores:.2f}",
+            f"{self.memory:,}", str(self.closed), f"{self.load:.1f}",
+        )  # fmt: skip
+
+
+async def write(settings: Settings, rate: int) -> None:
+    """Results of three legs at that many a second, until cancelled."""
+    encode = encoder("reconciliation_result", 1)
+    leg = {
+        "event_id": "C1", "revision": 0, "amount_minor": 12_345, "currency": "EUR", "direction": "DEBIT",
+        "status": "POSTED", "canonical_status": "SUCCESS", "occurred_at": 1_790_000_000_000,
+        "account": "DE02120300000000202051", "reference": None, "topic": "core_txns", "partition": 0, "offset": 7,
+        "schema_id": 1,
+    }  # fmt: skip
+    body = {
+        "revision": 1, "verdict": "MATCHED", "primary_class": None, "breaks": [],
+        "legs": [leg | {"source": source} for source in ("CORE", "GATEWAY", "MOBILE")], "amount_minor": 12_345,
+        "currency": "EUR", "rules_version": "1", "decided_at": 1_790_000_000_000,
+    }  # fmt: skip
+    sent, begun = 0, time.monotonic()
+    async with AIOKafkaProducer(**settings.kafka_client()) as producer:
+        while True:
+            due = int((time.monotonic() - begun) * rate)
+            for _ in range(due - sent):
+                txn_id = uuid.uuid4().hex
+                value = encode(body | {"txn_id": txn_id, "result_id": txn_id})
+                await producer.send(RESULTS, value, txn_id.encode())
+            sent = due
+            await asyncio.sleep(STEP_SECONDS)
+
+
+async def measure(settings: Settings, folder: Path, sockets: int, silent: int, rate: int, seconds: float) -> Run:
+    """One web process, so many sockets of it that read and that never do."""
+    port, operations_port = free_ports(2)
+    environ = read_env_file(settings.state_dir / "stack.env") | {
+        "RECON_STATE_DIR": str(folder / "web"), "RECON_WEB_PORT": str(port),
+        "RECON_OPERATIONS_PORT": str(operations_port - 40), "RECON_RATE_LIMIT_DEFAULT": "100000",
+        "RECON_SOCKETS_MAX": "10000", "RECON_SOCKETS_PER_USER": "10000",
+    }  # fmt: skip
+    log = folder / "web.log"
+    child = spawn([sys.executable, "-m", "recon_stream", "web"], environ, log)
+    process = psutil.Process(child.pid)
+    writing: asyncio.Task[None] | None = None
+    try:
+        await _listens(port, log)
+        granted = await obtain(settings, demo_users()[:1])
+        orders = Orders(HOST, port, granted[0].token, sockets, silent, WARM_SECONDS, seconds)
+        listeners = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "benchmarks.listeners", stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=1 << 30
+        )
+        assert listeners.stdin is not None
+        assert listeners.stdout is not None
+        assert listeners.stderr is not None
+        listeners.stdin.write(orjson.dumps(asdict(orders)))
+        listeners.stdin.write_eof()
+        if (line := await listeners.stderr.readline()) != b"connected\n":
+            raise RunFailed((line + await listeners.stderr.read()).decode())
+        writing = asyncio.create_task(write(settings, rate))
+        await asyncio.sleep(WARM_SECONDS)
+        before, memory, begun = process.cpu_times(), 0, time.monotonic()
+        output = asyncio.create_task(listeners.stdout.read())
+        while time.monotonic() - begun < seconds:
+            await asyncio.sleep(0.25)
+            memory = max(memory, process.memory_info().rss)
+        after, took = process.cpu_times(), time.monotonic() - begun
+        load = psutil.getloadavg()[0]
+        heard = Heard(**orjson.loads(await output))
+        await listeners.wait()
+        too_slow = await _too_slow(operations_port)
+        if writing.done():
+            writing.result()
+    finally:
+        if writing is not None:
+            writing.cancel()
+        await stop(child, log)
+    if len(heard.ages) < 100:
+        raise RunFailed(f"too few messages arrived, see {log}")
+    cuts = statistics.quantiles(heard.ages, n=100)
+    cores = (after.user + after.system - before.user - before.system) / took
+    return Run(
+        sockets, silent, rate, round(cuts[49], 1), round(cuts[94], 1), round(cuts[98], 1), round(max(heard.ages), 1),
+        round(heard.received / seconds / 1e6, 1), round(cores, 2), memory >> 20, heard.closed, too_slow,
+        round(load, 1), yardstick(),
+    )  # fmt: skip
+
+
+async def _listens(port: int, log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        try:
+            _, writer = await asyncio.open_connection(HOST, port)
+        except OSError:
+            await asyncio.sleep(0.1)
+            continue
+        writer.close()
+        return
+    raise RunFailed(f"the web process does not listen, see {log}")
+
+
+async def _too_slow(operations_port: int) -> int:
+    reader, writer = await asyncio.open_connection(HOST, operations_port)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    text = (await reader.read()).decode()
+    writer.close()
+    found = [line for line in text.splitlines() if line.startswith('recon_live_closed_total{code="4008"}')]
+    return int(float(found[0].split(" ")[1])) if found else 0
+
+
+async def measure_all(settings: Settings, folder: Path, sockets: int, rate: int, seconds: float) -> list[Run]:
+    """Without and with clients that never read, a tenth as many as those that do."""
+    await local.up(settings, services=SERVICES)
+    settings = load_settings({"RECON_STATE_DIR": str(settings.state_dir)})
+    await create_topics(settings)
+    await migrate(settings.database_owner_url)
+    runs = []
+    for silent in (0, max(1, sockets // 10)):
+        runs.append(await measure(settings, folder, sockets, silent, rate, seconds))
+        console.print("  ".join(f"{cell} {heading}" for heading, cell in zip(HEADINGS, runs[-1].cells(), strict=True)))
+    return runs
+
+
+@click.command()
+@click.option("--sockets", type=click.IntRange(10), default=500, show_default=True)
+@click.option("--rate", type=click.IntRange(10), default=2000, show_default=True, help="Results a second.")
+@click.option("--seconds", type=click.FloatRange(5), default=20.0, show_default=True)
+def main(sockets: int, rate: int, seconds: float) -> None:
+    """Measure how old results are when they arrive at SOCKETS sockets that are told everything."""
+    folder = Path(tempfile.mkdtemp(prefix="recon-sockets-"))
+    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
+    settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
+    try:
+        runs = asyncio.run(measure_all(settings, folder, sockets, rate, seconds))
+    except (ReconError, RunFailed) as error:
+        console.print(f"[red]{error}[/]")
+        raise SystemExit(2) from error
+    finally:
+        asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
+    table = Table(title="Milliseconds from a record in recon_results to its arrival at a socket")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right")
+    for run in runs:
+        table.add_row(*run.cells())
+    console.print(table)
+    met = all(run.p95 < BAR_MS and not run.closed for run in runs)
+    console.print(
+        f"{'met' if met else '[red]missed[/]'}: p95 below {BAR_MS:.0f} ms, and no client that reads is closed"
+    )
+    now = datetime.now(UTC)
+    content = {
+        "measured_at": now.isoformat(timespec="seconds"), "machine": description(), "seconds": seconds,
+        "runs": [asdict(run) for run in runs],
+    }  # fmt: skip
+    path = RESULTS_FOLDER / f"sockets-{now:%Y%m%dT%H%M%SZ}.json"
+    path.write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
+    console.print(f"Written to {path}", soft_wrap=True)
+    if not met:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

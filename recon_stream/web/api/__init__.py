@@ -1,0 +1,27 @@
+"""The endpoints, a module a subject. Importing this registers them all."""
+
+from recon_stream.web.api import (
+    audit,
+    dead_letters,
+    documents,
+    health,
+    live,
+    me,
+    mismatches,
+    operating,
+    stats,
+    transactions,
+)
+
+__all__ = [
+    "audit",
+    "dead_letters",
+    "documents",
+    "health",
+    "live",
+    "me",
+    "mismatches",
+    "operating",
+    "stats",
+    "transactions",
+]

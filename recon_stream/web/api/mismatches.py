@@ -1,0 +1,123 @@
+"""Breaks: the list, and one with its evidence and its history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+from aiohttp.web import StreamResponse
+from pydantic import Field
+
+from recon_stream.domain.breaks import BreakClass
+from recon_stream.security.roles import Permission
+from recon_stream.storage import reading
+from recon_stream.storage.reading import BREAK_ORDERS, BreakFilter
+from recon_stream.web.api.transactions import Amount, Severity, Subject, comparable, minor_of, visible_account
+from recon_stream.web.call import Call
+from recon_stream.web.endpoints import Parameters, Reply, endpoint
+from recon_stream.web.exporting import MEDIA, Formatted, export
+from recon_stream.web.paging import Paged, page, position
+from recon_stream.web.problems import not_found
+from recon_stream.web.shapes import Mismatch, MismatchPage, MismatchRow, mismatch, mismatch_row
+
+
+class MismatchesFilter(Parameters):
+    """Filters of the list; those given several times mean any of them."""
+
+    state: Literal["OPEN", "RESOLVED"] = "OPEN"
+    break_class: list[BreakClass] = Field([], alias="class", description="Any of these classes.")
+    source: list[Subject] = Field([], description="A subject that is any of these.")
+    severity: list[Severity] = Field([], description="Any of these severities.")
+    currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
+    amount_min: str | None = Amount
+    amount_max: str | None = Amount
+    account: str | None = Field(None, max_length=512, description="Of any leg; for roles that see account numbers.")
+    text: str | None = Field(
+        None, min_length=1, max_length=512,
+        description="The break id, the transaction id or its beginning, an event id, a reference.",
+    )  # fmt: skip
+    since: datetime | None = Field(None, description="First opened at or after this instant.")
+    before: datetime | None = Field(None, description="First opened before this instant.")
+    sort: Literal["-opened_at", "opened_at", "-amount", "amount"] = "-opened_at"
+
+
+class MismatchesQuery(MismatchesFilter, Paged):
+    """A page of the list."""
+
+
+class MismatchesExport(MismatchesFilter, Formatted):
+    """All of the list."""
+
+
+@endpoint(
+    "GET", "/mismatches", needs=Permission.TRANSACTIONS_READ, query=MismatchesQuery, answers=MismatchPage,
+    records="mismatches.list", tag="Mismatches",
+)  # fmt: skip
+async def list_mismatches(call: Call[MismatchesQuery, None]) -> Reply:
+    """Breaks that are open, or those that are resolved.
+
+    The order is by the time at which they were first opened, newest first, or by what is at risk within a currency.
+    """
+    query = call.query
+    order = BREAK_ORDERS[query.sort]
+    after = position(query.after, query.sort, order.kinds)
+    rows = await reading.breaks(call.services.pool, wanted(call), query.sort, after, query.limit + 1)
+    answer = page(rows, query.limit, order.key, query.sort)
+    return Reply(answer | {"items": [mismatch_row(row, is_masked=_is_masked(call)) for row in answer["items"]]})
+
+
+@endpoint(
+    "GET", "/mismatches/export", needs=Permission.EXPORT, query=MismatchesExport, media=MEDIA,
+    records="mismatches.export", records_itself=True, tag="Mismatches",
+)  # fmt: skip
+async def export_mismatches(call: Call[MismatchesExport, None]) -> StreamResponse:
+    """Breaks as a file, filtered and ordered as the list, as they stand at one moment.
+
+    Behind RECON_EXPORT_ROWS_MAX rows it is cut, and its last line says so.
+    """
+    order = BREAK_ORDERS[call.query.sort]
+    listing = partial(reading.every, call.services.pool, "list_breaks", order, wanted(call).parameters())
+    shape = partial(mismatch_row, is_masked=_is_masked(call))
+    return await export(call, "mismatches", MismatchRow, shape, listing)
+
+
+@endpoint(
+    "GET", "/mismatches/{break_id}", needs=Permission.TRANSACTIONS_READ, answers=Mismatch, records="mismatches.read",
+    tag="Mismatches",
+)  # fmt: skip
+async def read_mismatch(call: Call[Any, None]) -> Reply:
+    """One break: what the sources say, and how it moved.
+
+    Account numbers are masked for roles without `accounts:read`.
+    """
+    found = await reading.one_break(call.services.pool, call.path["break_id"])
+    if found is None:
+        raise not_found("mismatch")
+    return Reply(mismatch(*found, is_masked=_is_masked(call)))
+
+
+def _is_masked(call: Call[Any, Any]) -> bool:
+    return Permission.ACCOUNTS_READ not in call.who.permissions
+
+
+F = TypeVar("F", bound=MismatchesFilter)
+
+
+def wanted(call: Call[F, None]) -> BreakFilter:
+    """The filter that a query asks for. Raises Problem."""
+    query = call.query
+    currency = comparable(query.sort, query.currency, query.amount_min, query.amount_max)
+    return BreakFilter(
+        state=query.state,
+        classes=query.break_class,
+        subjects=query.source,
+        severities=query.severity,
+        account=visible_account(call, query.account),
+        currency=currency,
+        amount_min=minor_of("amount_min", query.amount_min, currency),
+        amount_max=minor_of("amount_max", query.amount_max, currency),
+        since=query.since,
+        before=query.before,
+        text=query.text,
+    )

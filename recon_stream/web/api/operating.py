@@ -1,0 +1,156 @@
+"""How the whole is: whether every record is accounted for, how far it has come, and what it stands on."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from recon_stream import __version__
+from recon_stream.domain.event import SOURCE_TOPICS
+from recon_stream.redis.cache import Category
+from recon_stream.security.roles import Permission
+from recon_stream.storage import reading
+from recon_stream.storage.accounting import FLOW
+from recon_stream.web.call import Call
+from recon_stream.web.endpoints import Answer, Reply, endpoint
+from recon_stream.web.probing import Group, dependencies, groups
+from recon_stream.web.times import moment
+
+
+class CheckView(Answer):
+    """One of the invariants that the sink checks every minute."""
+
+    name: str
+    title: str
+    holds: bool
+    examined: int = Field(description="Rows that the newest check looked at.")
+    violations: int = Field(description="Found and not healed since.")
+    examples: list[str] = Field(description="The first of them.")
+    checked_at: str
+    held_at: str | None = Field(description="When it held last; null: never.")
+
+
+class TopicView(Answer):
+    """How far the sink has stored a topic. Rate and lag are those of the newest check."""
+
+    topic: str
+    is_source: bool
+    offset: str = Field(description="Sum over its partitions, up to which records are stored.")
+    per_second: float | None = Field(description="Records stored, between the newest two checks.")
+    lag: int | None = Field(description="Records in Kafka that were not stored; null where Kafka did not answer.")
+    stored_at: str = Field(description="When the last records were.")
+
+
+class Status(Answer):
+    """Whether every record is accounted for, as the sink found it last."""
+
+    holds: bool | None = Field(description="Null: nothing has been checked yet.")
+    checked_at: str | None
+    checks: list[CheckView]
+    topics: list[TopicView]
+
+
+class DependencyView(Answer):
+    """A service that is needed."""
+
+    name: str
+    answers: bool
+    version: str | None = Field(description="Where it tells it.")
+    milliseconds: int
+    detail: str | None = Field(description="Why it does not answer.")
+
+
+class MemberView(Answer):
+    """A process that works."""
+
+    client: str
+    host: str
+
+
+class GroupView(Answer):
+    """Processes of a role, as Kafka knows them."""
+
+    role: str
+    state: str
+    members: list[MemberView]
+
+
+class SystemHealth(Answer):
+    """What runs and what it stands on, as this process sees it."""
+
+    version: str
+    python: str
+    dependencies: list[DependencyView]
+    groups: list[GroupView] = Field(description="Empty while Kafka does not answer.")
+
+
+@endpoint("GET", "/status", needs=Permission.STATS_READ, answers=Status, tag="Service")
+async def status(call: Call[Any, None]) -> Reply:
+    """Whether every record is accounted for, and how far the sink has come."""
+
+    async def make() -> bytes:
+        checks, topics = await reading.accounting(call.services.pool)
+        flow: dict[str, Any] = next((row["detail"] for row in checks if row["name"] == FLOW), {})
+        return orjson.dumps(
+            {
+                "holds": all(row["violations"] == 0 for row in checks) if checks else None,
+                "checked_at": moment(max((row["checked_at_ms"] for row in checks), default=None)),
+                "checks": [_check(row) for row in checks],
+                "topics": [_topic(row, flow.get("topics", {}).get(row["topic"], {})) for row in topics],
+            }
+        )
+
+    return Reply(await call.services.cache.get(Category.STATUS, "status", make))
+
+
+@endpoint(
+    "GET", "/admin/system-health", needs=Permission.ADMIN_READ, answers=SystemHealth, records="admin.system-health",
+    tag="Administration",
+)  # fmt: skip
+async def system_health(call: Call[Any, None]) -> Reply:
+    """What the product stands on, and which workers and sinks are at work."""
+    settings = call.services.settings
+
+    async def make() -> bytes:
+        return orjson.dumps(
+            {
+                "version": __version__,
+                "python": platform.python_version(),
+                "dependencies": await dependencies(settings, call.services.pool),
+                "groups": [_group(group) for group in await groups(settings)],
+            }
+        )
+
+    return Reply(await call.services.cache.get(Category.STATUS, "system-health", make))
+
+
+def _check(row: reading.Row) -> dict[str, Any]:
+    kept = ("name", "title", "examined", "violations")
+    return {name: row[name] for name in kept} | {
+        "holds": row["violations"] == 0,
+        "examples": row["detail"].get("examples", []),
+        "checked_at": moment(row["checked_at_ms"]),
+        "held_at": moment(row["held_at_ms"]),
+    }
+
+
+def _topic(row: reading.Row, flow: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "topic": row["topic"],
+        "is_source": row["topic"] in SOURCE_TOPICS,
+        "offset": str(row["records"]),
+        "per_second": flow.get("per_second"),
+        "lag": flow.get("lag"),
+        "stored_at": moment(row["updated_at_ms"]),
+    }
+
+
+def _group(group: Group) -> dict[str, Any]:
+    return {
+        "role": group.role,
+        "state": group.state,
+        "members": [{"client": member.client, "host": member.host} for member in group.members],
+    }

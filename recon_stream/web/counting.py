@@ -1,0 +1,38 @@
+"""Sums of rollups as answers show them. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from recon_stream.web.shapes import money
+from recon_stream.web.times import moment
+
+Row = Mapping[str, Any]
+
+
+def sums(rows: Iterable[Row], name: str, number: str, amount: str) -> list[dict[str, Any]]:
+    """By the values of the column `name`, in their order: how many, and how much in each currency that there is."""
+    counts: Counter[str] = Counter()
+    amounts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for row in rows:
+        counts[row[name]] += row[number]
+        if row["currency"]:
+            amounts[row[name]][row["currency"]] += int(row[amount])
+    return [
+        {
+            name: value,
+            number: counts[value],
+            "amounts": [money(sum_, code) for code, sum_ in sorted(amounts[value].items())],
+        }
+        for value in sorted(counts)
+    ]
+
+
+def points(rows: Sequence[Row], name: str, number: str) -> list[dict[str, Any]]:
+    """One for each instant at which there is something, in order: how many of each value of the column `name`."""
+    found: dict[int, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row["at_ms"], {})[row[name]] = row[number]
+    return [{"at": moment(at), "counts": counts} for at, counts in found.items()]

@@ -1,0 +1,195 @@
+"""Puts the table of endpoints onto Faust's web server, and each request through the same steps in the same order:
+
+limiter, identity, guard, parameters, handler, audit. Every answer leaves with the same headers and a request id.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import blake2b
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import psycopg
+from aiohttp import web
+from aiohttp_cors import ResourceOptions
+from faust.web.drivers.aiohttp import Web
+from psycopg_pool import PoolTimeout, TooManyRequests
+
+from recon_stream.apps import web as app
+from recon_stream.errors import TransientFailure
+from recon_stream.metrics.catalogue import HTTP_REQUESTS, HTTP_SECONDS
+from recon_stream.security.addresses import client_of
+from recon_stream.security.tokens import Principal, Unauthenticated
+from recon_stream.settings import Settings, by_commas
+from recon_stream.web import api  # noqa: F401 - registers the endpoints
+from recon_stream.web.call import Call, body_of, path_of, query_of, request_id_of
+from recon_stream.web.endpoints import ENDPOINTS, Endpoint, Reply
+from recon_stream.web.problems import (
+    Fault,
+    Problem,
+    forbidden,
+    internal,
+    invalid,
+    of_http,
+    unauthenticated,
+    unavailable,
+)
+from recon_stream.web.services import Services, services_of
+from recon_stream.web.trail import Trail
+
+logger = logging.getLogger(__name__)
+
+SERVICES = web.AppKey("services", Services)
+REQUEST_ID = "request_id"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def mount(faust: Web) -> None:
+    """Add routes, middleware and services to the application that Faust will serve."""
+    server = faust.web_app
+    server.middlewares.append(answers_only)
+    server.on_response_prepare.append(add_headers)
+    server.cleanup_ctx.append(_services)
+    # before the server waits for its connections to end
+    server.on_shutdown.append(_close_sockets)
+    origins = dict.fromkeys(by_commas(app.settings.allowed_origins), _cross_origin(app.settings))
+    for endpoint in ENDPOINTS:
+        route = server.router.add_route(endpoint.method, endpoint.path, _handler(endpoint))
+        if origins:
+            faust.cors.add(route, origins)
+
+
+def _cross_origin(settings: Settings) -> ResourceOptions:
+    """What pages of the origins in ALLOWED_ORIGINS may do; those of all others, nothing."""
+    return ResourceOptions(  # type: ignore[no-untyped-call]
+        allow_credentials=settings.allowed_credentials,
+        allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-Request-ID"),
+        expose_headers=("ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Request-ID"),
+        max_age=600,
+    )
+
+
+app.mounts.append(mount)
+
+
+async def _services(server: web.Application) -> AsyncIterator[None]:
+    async with services_of(app.settings) as services:
+        server[SERVICES] = services
+        yield
+
+
+async def _close_sockets(server: web.Application) -> None:
+    await server[SERVICES].live.close()
+
+
+@web.middleware
+async def answers_only(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever happens inside, a client gets an answer of ours: never a stack trace, never aiohttp's own pages."""
+    request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-ID"), secrets.token_hex(8))
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return problem.answer(request[REQUEST_ID])
+    except web.HTTPException as error:
+        return of_http(error).answer(request[REQUEST_ID])
+    except psycopg.DataError as error:
+        logger.warning("request %s: %s", request[REQUEST_ID], str(error).strip())
+        # a cursor that was made up holds anything
+        return invalid([Fault("query", "", "a value in it is out of range")]).answer(request[REQUEST_ID])
+    except psycopg.errors.QueryCanceled:
+        return unavailable("That takes the database too long; narrow the filters. It").answer(request[REQUEST_ID])
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, TransientFailure) as error:
+        logger.warning("request %s: %s", request[REQUEST_ID], str(error).strip())
+        return unavailable("A service that this needs").answer(request[REQUEST_ID])
+    except Exception:
+        logger.exception("request %s failed", request[REQUEST_ID])
+        return internal().answer(request[REQUEST_ID])
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """On every answer, errors and static files among them."""
+    for name, value in request.app[SERVICES].headers.items():
+        response.headers.setdefault(name, value)
+    response.headers["X-Request-ID"] = request.get(REQUEST_ID, "-")
+    # who serves is nobody's business
+    response.headers["Server"] = "recon-stream"
+
+
+def _handler(endpoint: Endpoint) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        with HTTP_SECONDS.labels(endpoint.method, endpoint.path).time():
+            try:
+                response = await serve(endpoint, request)
+            except Problem as problem:
+                HTTP_REQUESTS.labels(endpoint.method, endpoint.path, str(problem.status.value)).inc()
+                raise
+        HTTP_REQUESTS.labels(endpoint.method, endpoint.path, str(response.status)).inc()
+        return response
+
+    return handle
+
+
+async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
+    """One request to one endpoint. Raises Problem."""
+    services = request.app[SERVICES]
+    address = client_of(request.remote or "", request.headers.getall("X-Forwarded-For", []), services.proxies)
+    quota = await services.limiter.spend(address, endpoint.path)
+    if not quota.allowed:
+        detail = f"At most {quota.limit} calls in 10 seconds; try again in {quota.reset_seconds} s."
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", detail, headers=quota.headers())
+    trail = Trail(services, endpoint, request, address)
+    principal = None
+    if endpoint.needs is not None:
+        principal = await _identified(request, services, trail)
+        if endpoint.needs not in principal.permissions:
+            trail.refused(principal, endpoint.records or endpoint.name, needs=endpoint.needs.value)
+            raise forbidden()
+    call: Call[Any, Any] = Call(
+        request=request,
+        request_id=request[REQUEST_ID],
+        address=address,
+        principal=principal,
+        path=path_of(request),
+        query=query_of(request, endpoint.query),
+        body=await body_of(request, endpoint),
+        services=services,
+        trail=trail,
+    )
+    if (
+        principal is not None
+        and endpoint.records is not None
+        and endpoint.method == "GET"
+        and not endpoint.records_itself
+    ):
+        # noted before the data leaves: what cannot be recorded is not shown
+        trail.read(principal, endpoint.records, call.path)
+    reply = await endpoint.handler(call)
+    return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota.headers())
+
+
+async def _identified(request: web.Request, services: Services, trail: Trail) -> Principal:
+    """Whose token came with the request. Raises Problem 401, and leaves a trace of what was refused."""
+    kind, _, token = request.headers.get("Authorization", "").partition(" ")
+    try:
+        return await services.verifier.verify(token.strip() if kind.lower() == "bearer" else "")
+    except Unauthenticated as refused:
+        trail.unknown(refused.reason.value)
+        raise unauthenticated(refused.error) from None
+
+
+def _response(request: web.Request, reply: Reply, quota: dict[str, str]) -> web.Response:
+    body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
+    headers = quota | reply.headers
+    if request.method == "GET" and reply.status == HTTPStatus.OK:
+        tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
+        headers["ETag"] = tag
+        if tag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return web.Response(
+        body=body, status=reply.status, headers=headers, content_type="application/json", charset="utf-8"
+    )

@@ -1,0 +1,92 @@
+"""What the endpoints stand on, opened once for each process and closed with it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from recon_stream.redis.cache import Cache
+from recon_stream.redis.client import connect
+from recon_stream.redis.limiter import Limiter
+from recon_stream.security.addresses import Networks
+from recon_stream.security.headers import security_headers
+from recon_stream.security.keys import Keys
+from recon_stream.security.threats import Denials
+from recon_stream.security.tokens import TokenVerifier
+from recon_stream.settings import Settings, by_commas
+from recon_stream.storage.audit_log import AuditLog
+from recon_stream.storage.pool import Pool, connection_pool
+from recon_stream.web.exporting import UNDER_WAY_MAX
+from recon_stream.web.live.service import Live
+from recon_stream.web.replaying import Replayer
+
+REDIS_CONNECTIONS_MAX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by all requests."""
+
+    settings: Settings
+    headers: dict[str, str]
+    proxies: Networks
+    verifier: TokenVerifier
+    limiter: Limiter
+    cache: Cache
+    audit: AuditLog
+    denials: Denials
+    pool: Pool
+    """Of the role recon_web."""
+    replayer: Replayer
+    exports: asyncio.Semaphore
+    """Exports that may be under way."""
+    live: Live
+
+
+@asynccontextmanager
+async def services_of(settings: Settings) -> AsyncIterator[Services]:
+    """Open everything; what is away now is waited for by the requests that need it."""
+    async with AsyncExitStack() as stack:
+        pool = connection_pool(settings.database_web_url or settings.database_url, settings, "web")
+        await pool.open(wait=False)
+        stack.push_async_callback(pool.close)
+        redis = await stack.enter_async_context(connect(settings, REDIS_CONNECTIONS_MAX))
+        audit, denials = AuditLog(pool), Denials()
+        await stack.enter_async_context(audit.running())
+        storms = asyncio.create_task(_end_storms(denials, audit), name="denials")
+        stack.callback(storms.cancel)
+        replayer = await stack.enter_async_context(Replayer(settings, pool).running())
+        verifier = TokenVerifier(settings, Keys(settings))
+        live = Live(settings, redis, verifier)
+        await stack.enter_async_context(live.running())
+        yield Services(
+            settings,
+            security_headers(settings),
+            [ip_network(network) for network in by_commas(settings.trusted_proxies)],
+            verifier,
+            Limiter(redis, limits_of(settings), settings.rate_limit_default),
+            Cache(redis, settings.app_id),
+            audit,
+            denials,
+            pool,
+            replayer,
+            asyncio.Semaphore(UNDER_WAY_MAX),
+            live,
+        )
+
+
+async def _end_storms(denials: Denials, audit: AuditLog) -> None:
+    while True:
+        await asyncio.sleep(1)
+        for entry in denials.over(time.monotonic()):
+            audit.note(entry)
+
+
+def limits_of(settings: Settings) -> dict[str, int]:
+    """Endpoint -> calls in ten seconds, from RECON_RATE_LIMITS: /transactions=20,/transactions/stats=5."""
+    pairs = (part.split("=") for part in settings.rate_limits.split(",") if part)
+    return {path.strip(): int(number) for path, number in pairs}

@@ -1,0 +1,108 @@
+"""The web role as a process, and people who ask it with tokens of the real Keycloak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from recon_stream.security.roles import Role
+from recon_stream.settings import Settings
+from recon_stream.stack.ports import free_ports
+from tests.secured.processes import SECONDS, role
+from tests.security.logins import api_client
+
+TIMEOUT = 60
+
+
+class Person:
+    """A demo user of one role, in front of the API; None: nobody who is known."""
+
+    def __init__(self, settings: Settings, base: str, who: Role | None) -> None:
+        self._base = base
+        self.authorization = "" if who is None else f"Bearer {_token(settings, who)}"
+        self.headers = {} if who is None else {"Authorization": self.authorization}
+
+    def get(self, path: str, headers: dict[str, str] | None = None, **query: Any) -> requests.Response:
+        """Ask; lists in a query are given several times."""
+        return requests.get(
+            f"{self._base}{path}", params=query, headers=self.headers | (headers or {}), timeout=TIMEOUT
+        )
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> requests.Response:
+        """Any method, without parameters."""
+        return requests.request(method, f"{self._base}{path}", json=body, headers=self.headers, timeout=TIMEOUT)
+
+    def post(self, path: str, **body: Any) -> requests.Response:
+        """Do."""
+        return requests.post(f"{self._base}{path}", json=body, headers=self.headers, timeout=TIMEOUT)
+
+    def every(self, path: str, **query: Any) -> list[dict[str, Any]]:
+        """All items of a list, page by page."""
+        items, after = [], None
+        while True:
+            answer = self.get(path, **query, after=after)
+            assert answer.status_code == 200, answer.text
+            items += answer.json()["items"]
+            after = answer.json()["next"]
+            if after is None:
+                return items
+
+
+class Desk:
+    """A web role that serves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.base = f"http://127.0.0.1:{settings.web_port}"
+
+    def person(self, who: Role | None) -> Person:
+        """Somebody who asks."""
+        return Person(self.settings, self.base, who)
+
+
+@contextmanager
+def serving(database: Settings, identity: Settings, folder: Path, **changed: Any) -> Iterator[Desk]:
+    """The web role on that database and that Keycloak, with these settings changed."""
+    (port,) = free_ports(1)
+    settings = replace(
+        database,
+        keycloak_server_url=identity.keycloak_server_url,
+        keycloak_client_secret=identity.keycloak_client_secret,
+        web_port=port,
+        rate_limits="",
+        rate_limit_default=10_000,
+    )
+    settings = replace(settings, **changed)
+    with role("web", settings, folder) as process:
+        desk, deadline = Desk(settings), time.monotonic() + SECONDS
+        while not _answers(desk):
+            assert process.process.poll() is None, process.log.read_text()
+            assert time.monotonic() < deadline, process.log.read_text()
+            time.sleep(0.1)
+        yield desk
+
+
+def _answers(desk: Desk) -> bool:
+    try:
+        return requests.get(f"{desk.base}/health", timeout=TIMEOUT).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+@cache
+def _given(server: str, secret: str, who: Role, minute: int) -> str:
+    settings = Settings(keycloak_server_url=server, keycloak_client_secret=secret)
+    return str(api_client(settings).token(who.value, f"{who.value}123")["access_token"])
+
+
+def _token(settings: Settings, who: Role) -> str:
+    # one log-in a minute for each role: a token lasts five
+    minute = int(time.time() // 60)
+    return _given(settings.keycloak_server_url, settings.keycloak_client_secret, who, minute)

@@ -1,0 +1,153 @@
+"""What answers say: one break with its evidence, counts, status, and that account numbers stay with those who may see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+from recon_stream.security.roles import Role
+from recon_stream.settings import Settings
+from recon_stream.topics import DEAD_LETTERS, RESULTS
+from tests.web.filling import ACCOUNT, OTHER_ACCOUNT, TRANSACTIONS, said
+from tests.web.serving import Desk
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
+
+LIVE = [said(number, 0)[-1] for number in range(TRANSACTIONS)]
+OPEN = [each for each in LIVE if each["verdict"] == "BROKEN"]
+OF_ALL_TIME = {"since": "1970-01-01T00:00:00Z"}
+
+
+def test_one_break(rest: Desk) -> None:
+    """Money as exact strings, the sources side by side, a sentence, and its moves in order."""
+    found = rest.person(Role.OPERATOR).get("/mismatches/b018").json()
+    assert {name: found[name] for name in ("txn_id", "class", "subject", "state", "revision", "reopened", "verdict")} == {
+        "txn_id": "T018", "class": "AMOUNT_MISMATCH", "subject": "MOBILE", "state": "OPEN", "revision": 1, "reopened": 0,
+        "verdict": "BROKEN",
+    }  # fmt: skip
+    assert found["legs"]["CORE"]["amount"] == {"minor": "18001", "major": "180.01", "currency": "EUR"}
+    assert (found["legs"]["GATEWAY"], found["resolved_at"]) == (None, None)
+    assert found["explanation"]
+    assert [move["move"] for move in found["moves"]] == ["OPENED"]
+    closed = rest.person(Role.OPERATOR).get("/mismatches/b003").json()
+    assert ([move["move"] for move in closed["moves"]], closed["explanation"]) == (["OPENED", "RESOLVED"], None)
+    assert closed["resolved_at"] is not None
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/mismatches", "/mismatches?state=RESOLVED", "/status"])
+def test_viewers_see_no_account_number_in_lists(rest: Desk, path: str) -> None:
+    """The canary is in none of their answers."""
+    text = rest.person(Role.VIEWER).get(path).text
+    assert ACCOUNT not in text
+    assert OTHER_ACCOUNT not in text
+
+
+def test_viewers_see_the_end_of_an_account_number_and_others_all_of_it(rest: Desk) -> None:
+    """In legs, in evidence with and without a majority, and in the history of a break."""
+    with_accounts = next(each for each in OPEN if each["breaks"][0]["class"] == "ACCOUNT_MISMATCH")
+    paths = (f"/transactions/{with_accounts['txn_id']}", f"/mismatches/{with_accounts['breaks'][0]['break_id']}")
+    for path in paths:
+        hidden, shown = (rest.person(role).get(path).text for role in (Role.VIEWER, Role.OPERATOR))
+        assert ACCOUNT not in hidden
+        assert OTHER_ACCOUNT not in hidden
+        assert f"CORE=••••{ACCOUNT[-4:]};GATEWAY=••••{OTHER_ACCOUNT[-4:]}" in hidden
+        assert f"CORE={ACCOUNT};GATEWAY={OTHER_ACCOUNT}" in shown
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/mismatches"])
+def test_viewers_cannot_guess_an_account_number_by_a_filter(rest: Desk, path: str) -> None:
+    """The filter is for those who may see what it looks at."""
+    assert rest.person(Role.VIEWER).get(path, account=ACCOUNT).status_code == 403
+    assert rest.person(Role.OPERATOR).get(path, account=ACCOUNT).status_code == 200
+
+
+def sums(rows: list[dict[str, Any]], name: str, number: str) -> dict[str, int]:
+    """Value -> how many."""
+    return {row[name]: row[number] for row in rows}
+
+
+def test_counts_are_those_of_the_lists(rest: Desk) -> None:
+    """Verdicts, open breaks by class, source and severity, and money to the unit."""
+    viewer = rest.person(Role.VIEWER)
+    verdicts = viewer.get("/transactions/stats", **OF_ALL_TIME).json()
+    assert verdicts["transactions"] == TRANSACTIONS
+    assert sums(verdicts["verdicts"], "verdict", "transactions") == {
+        "BROKEN": len(OPEN), "MATCHED": TRANSACTIONS - len(OPEN),
+    }  # fmt: skip
+    broken = next(each for each in verdicts["verdicts"] if each["verdict"] == "BROKEN")
+    amounts = {each["currency"]: int(each["minor"]) for each in broken["amounts"]}
+    assert amounts["EUR"] == sum(each["amount_minor"] for each in OPEN if each["currency"] == "EUR")
+    breaks = viewer.get("/mismatches/stats", **OF_ALL_TIME).json()
+    assert (breaks["open"], breaks["open"] + breaks["resolved"]) == (len(OPEN), TRANSACTIONS // 3)
+    for field, rows in (("class", "classes"), ("subject", "subjects"), ("severity", "severities")):
+        found = [each["breaks"][0][field] for each in OPEN]
+        assert sums(breaks[rows], field, "breaks") == {value: found.count(value) for value in sorted(found)}
+
+
+@pytest.mark.parametrize(
+    ("path", "total"), [("/transactions/stats", TRANSACTIONS), ("/mismatches/stats", TRANSACTIONS // 3)]
+)
+def test_a_series_adds_up_at_every_width(rest: Desk, path: str, total: int) -> None:
+    """All instants lie within the last hours: ten minutes and days of buckets have the same sum, and few points."""
+    viewer = rest.person(Role.VIEWER)
+    steps = set()
+    for since in (OF_ALL_TIME["since"], "2020-01-01T00:00:00Z", None):
+        answer = viewer.get(path, since=since).json()
+        steps.add(answer["step_seconds"])
+        assert sum(sum(point["counts"].values()) for point in answer["series"]) == total
+        assert len(answer["series"]) <= 201
+    assert len(steps) == 3
+
+
+def test_a_new_result_makes_a_new_answer(rest: Desk, filled: Settings) -> None:
+    """A kept answer is that of the results which were there: it serves until the sink stores another, and not a moment longer."""
+    viewer = rest.person(Role.VIEWER)
+    first = viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)
+    with psycopg.connect(filled.database_owner_url, autocommit=True) as owner:
+        more = "UPDATE verdict_rollups SET transactions = transactions + {} WHERE currency = 'JPY' AND width = 3600"
+        moved = "UPDATE sink_offsets SET next_offset = next_offset + 1 WHERE topic = %s"
+        owner.execute(more.format("1"))
+        kept = viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)
+        owner.execute(moved, [RESULTS])
+        fresh = viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)
+        owner.execute(more.format("-1"))
+        owner.execute(moved, [RESULTS])
+    assert kept.json() == first.json()
+    assert fresh.json()["transactions"] > first.json()["transactions"]
+
+
+def test_status(rest: Desk) -> None:
+    """Whether every record is accounted for, check by check, and how far each topic is stored."""
+    answer = rest.person(Role.VIEWER).get("/status").json()
+    assert answer["holds"] is True
+    assert {check["name"]: check["holds"] for check in answer["checks"]} == dict.fromkeys(
+        [
+            "archive-core_txns", "archive-gateway_txns", "archive-mobile_txns", "break-counts", "conflicts", "dead-letters",
+            "flow", "results", "verdict-counts",
+        ],
+        True,
+    )  # fmt: skip
+    topics = {topic["topic"]: (topic["is_source"], topic["lag"]) for topic in answer["topics"]}
+    assert topics == {"core_txns": (True, None), RESULTS: (False, None), DEAD_LETTERS: (False, None)}
+
+
+def test_system_health(rest: Desk) -> None:
+    """Each thing that the product stands on was asked, and answered."""
+    answer = rest.person(Role.AUDITOR).get("/admin/system-health").json()
+    assert {each["name"]: each["answers"] for each in answer["dependencies"]} == dict.fromkeys(
+        ["PostgreSQL", "Redis", "Kafka", "Schema registry", "Keycloak"], True
+    )
+    assert [(group["role"], group["members"]) for group in answer["groups"]] == [("worker", []), ("sink", [])]
+
+
+def test_every_answer_has_a_request_id_and_says_nothing_of_the_server(rest: Desk) -> None:
+    """The caller's own id comes back, one that is no id does not; errors and answers alike carry the headers."""
+    viewer = rest.person(Role.VIEWER)
+    for path in ("/me", "/nowhere", "/admin/system-health"):
+        answer = viewer.get(path, headers={"X-Request-ID": "complaint-4711"})
+        assert answer.headers["X-Request-ID"] == "complaint-4711"
+        assert answer.headers["Server"] == "recon-stream"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert viewer.get("/me", headers={"X-Request-ID": "<script>"}).headers["X-Request-ID"] != "<script>"
