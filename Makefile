@@ -69,7 +69,7 @@ bench-api: $(READY) ## Milliseconds to the answers of the API in front of a mill
 	$(BIN)/python -m benchmarks.api $(if $(TRANSACTIONS),--transactions $(TRANSACTIONS)) $(if $(PUBLISH),--publish)
 
 bench-sockets: $(READY) ## Milliseconds from a result in Kafka to 500 websockets, at 2,000 results a second (SOCKETS=500)
-	$(BIN)/python -m benchmarks.sockets $(if $(SOCKETS),--sockets $(SOCKETS))
+	$(BIN)/python -m benchmarks.sockets $(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(PUBLISH),--publish)
 
 stack-up: $(READY) ## Start Kafka, the schema registry, PostgreSQL, Valkey and Keycloak
 	$(BIN)/recon-stream stack up

@@ -213,7 +213,8 @@ async def fill(settings: Settings, folder: Path, transactions: int, seed: int) -
     async with Broker.of(settings) as broker:
         await reconcile(settings, folder, broker, backlog)
         topics = (*SOURCE_TOPICS, RESULTS)
-        records = sum(sum((await broker.ends(topic)).values()) for topic in topics)
+        ends = [await broker.ends(topic) for topic in topics]
+    records = sum(sum(each.values()) for each in ends)
     async with Database(settings) as database:
         sink = Role("sink", settings, folder)
 
