@@ -90,7 +90,12 @@ class Settings:
         "RECON_DATABASE_WEB_URL", "", "as the web role sees it (role recon_web); empty: DATABASE_URL", secret=True
     )
     postgres_password: str = setting("POSTGRES_PASSWORD", "", "password for URLs that carry none", secret=True)
-    database_pool_max: int = setting("RECON_DATABASE_POOL_MAX", 6, "connections a process may hold", minimum=1)
+    database_pool_max: int = setting(
+        "RECON_DATABASE_POOL_MAX",
+        6,
+        "connections a process may hold; web: the audit trail 1, exports 2, replays 2, all else the others",
+        minimum=6,
+    )
     # Redis or Valkey
     redis_url: str = setting(
         "REDIS_URL", "redis://127.0.0.1:6379/0", "duplicate filter, limiter and cache; rediss:// for TLS", secret=True

@@ -28,6 +28,8 @@ VALUE_BYTES_MAX = 1 << 20
 class Category(Enum):
     """What is kept, and for how many seconds at most."""
 
+    REACHED = 1
+    """How far the sink has come, which tells old answers from new ones: a second old at most."""
     STATUS = 5
     STATS = 30
     FACETS = 300

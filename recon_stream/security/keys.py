@@ -73,11 +73,12 @@ class Keys:
         self._lock = asyncio.Lock()
         self._keys: dict[str, Key] = {}
         self._answered_at = self._may_ask_at = float("-inf")
-        self._unknown: dict[str, None] = {}
+        self._unknown: dict[str, float] = {}
+        """Until when nobody asks for it again: an answer may have been that of before a rotation."""
 
     async def get(self, kid: str) -> Key | None:
         """The key of that id; None where the issuer has none. Raises KeysAway where that cannot be told."""
-        if self._age() > TTL or (kid not in self._keys and kid not in self._unknown):
+        if self._age() > TTL or (kid not in self._keys and self._unknown.get(kid, float("-inf")) <= self._clock()):
             await self._refresh(kid)
         if self._age() > STALE_MAX:
             raise KeysAway(self._url)
@@ -103,7 +104,7 @@ class Keys:
             self._may_ask_at = self._answered_at + COOL_DOWN
             self._keys = keys
             if kid not in keys:
-                self._unknown[kid] = None
+                self._unknown[kid] = self._may_ask_at
                 if len(self._unknown) > UNKNOWN_MAX:
                     del self._unknown[next(iter(self._unknown))]
 

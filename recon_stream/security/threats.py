@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from recon_stream.security.audit import Entry
 
 WINDOW_SECONDS = 60.0
 KEYS_MAX = 1000
-"""More different ones within a window are counted together."""
+"""Of people who are known, and as many of nobody who is: more different ones within a window are counted together."""
+MANY = "*"
+"""Who, from where and under which request, where that is many."""
 
 Key = tuple[str, ...]
 
@@ -28,27 +31,42 @@ class Denials:
     """Decides which refusals are written. `now` is a monotonic clock in seconds."""
 
     def __init__(self) -> None:
-        self._storms: dict[Key, _Storm] = {}
+        # apart: a flood of nobody in particular leaves room for those whose names are known
+        self._known: dict[Key, _Storm] = {}
+        self._unknown: dict[Key, _Storm] = {}
 
     def note(self, entry: Entry, now: float) -> Entry | None:
         """A refusal; the entry to be written now, None where it is only counted."""
-        key = self._key(entry)
-        storm = self._storms.get(key)
+        # whoever is known has a subject, whatever the name
+        storms = self._known if "subject" in entry.detail else self._unknown
+        key = _key(entry)
+        if key not in storms and len(storms) >= KEYS_MAX:
+            entry = _of_many(entry)
+            key = _key(entry)
+        storm = storms.get(key)
         if storm is None:
-            self._storms[key] = _Storm(now + WINDOW_SECONDS, entry)
+            storms[key] = _Storm(now + WINDOW_SECONDS, entry)
             return entry
         storm.more += 1
         return None
 
     def over(self, now: float) -> Iterator[Entry]:
         """What came of the storms whose minute is over."""
-        for key, storm in list(self._storms.items()):
-            if storm.until <= now:
-                del self._storms[key]
-                if storm.more:
-                    yield replace(storm.entry, detail=storm.entry.detail | {"more_within_60_s": storm.more})
+        for storms in (self._known, self._unknown):
+            for key, storm in list(storms.items()):
+                if storm.until <= now:
+                    del storms[key]
+                    if storm.more:
+                        yield replace(storm.entry, detail=storm.entry.detail | {"more_within_60_s": storm.more})
 
-    def _key(self, entry: Entry) -> Key:
-        # not by object: whoever tries many ids makes one storm
-        key = (entry.actor, entry.action, entry.address, str(entry.detail.get("reason", "")))
-        return key if key in self._storms or len(self._storms) < KEYS_MAX else ("", entry.action, "", "others")
+
+def _key(entry: Entry) -> Key:
+    # not by object: whoever tries many ids makes one storm
+    subject, reason = (str(entry.detail.get(name, "")) for name in ("subject", "reason"))
+    return subject, entry.actor, entry.action, entry.address, reason
+
+
+def _of_many(entry: Entry) -> Entry:
+    """What is true of all that are counted together: the action, and whether the people are known."""
+    blank: dict[str, Any] = dict.fromkeys(("actor", "role", "object", "address", "session", "request_id"), MANY)
+    return replace(entry, **blank, detail={"known": "subject" in entry.detail})

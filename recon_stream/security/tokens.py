@@ -21,6 +21,8 @@ LEEWAY: Final = 30
 """Seconds by which the clocks of issuer and verifier may differ."""
 TOKEN_CHARACTERS_MAX: Final = 8192
 NAME_CHARACTERS_MAX: Final = 255
+_NO_TEXT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+"""Control characters and halves of pairs, which neither a log nor a database should meet."""
 _FORM: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _FORBIDDEN: Final = ("crit", "jku", "jwk", "x5u", "x5c", "b64")
 """Header fields that would bring a key or a meaning of their own; an access token of Keycloak has none of them."""
@@ -181,6 +183,6 @@ _REASONS: Final = {
 
 def _name(claims: Mapping[str, Any], claim: str) -> str:
     value = claims.get(claim, "")
-    if not isinstance(value, str) or len(value) > NAME_CHARACTERS_MAX:
+    if not isinstance(value, str) or len(value) > NAME_CHARACTERS_MAX or _NO_TEXT.search(value):
         raise Unauthenticated(Reason.MALFORMED, f"{claim} is no name")
     return value

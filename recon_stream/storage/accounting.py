@@ -1,21 +1,26 @@
 """Whether every record is accounted for: invariants that are cheap enough for every minute, kept with their newest result.
 
-Each looks at what came since it looked last, and again at what it found wrong then; `recon-stream verify` looks at everything.
+Each looks at what came since it looked last, and again at what it found wrong then; `recon-stream verify` looks at everything. A
+check that takes too long is left as it stood, with the time at which it was done last, and stops no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import orjson
 from psycopg import IsolationLevel
+from psycopg.errors import QueryCanceled
 from psycopg.types.json import Jsonb
 
 from recon_stream.storage.pool import Connection, Pool
 from recon_stream.storage.queries import QUERIES
 from recon_stream.storage.values import timestamp
+
+logger = logging.getLogger(__name__)
 
 FLOW: Final = "flow"
 """Name of the check that also holds how fast each topic is stored and how far behind."""
@@ -71,9 +76,14 @@ async def check(pool: Pool, sources: Sequence[str], ends: Ends) -> list[Finding]
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         try:
             async with connection.transaction():
-                return await _checked(connection, sources, ends)
+                findings = await _checked(connection, sources, ends)
         finally:
             await connection.set_isolation_level(None)
+        if findings is not None:
+            # apart from the checks: what they meet must not keep old buckets
+            await connection.execute(QUERIES["delete_old_verdict_rollups"])
+            await connection.execute(QUERIES["delete_old_break_rollups"])
+        return findings
 
 
 async def _checked(connection: Connection, sources: Sequence[str], ends: Ends) -> list[Finding] | None:
@@ -86,18 +96,31 @@ async def _checked(connection: Connection, sources: Sequence[str], ends: Ends) -
     for topic in sources:
         name = f"archive-{topic}"
         mine = {partition: offset for (of, partition), offset in stored.items() if of == topic}
-        findings.append(await _archive(connection, name, topic, mine, last.get(name, _NEVER)))
-    for name, (query, title) in _SINCE.items():
-        before = last.get(name, _NEVER)
-        since = before.detail["since"] if before.violations else now // _HOUR_MS * _HOUR_MS - _HOUR_MS
-        parameters = {"since": timestamp(since), "sources": list(sources)}
-        (examined, violations, examples), *_ = await _rows(connection, query, parameters)
-        findings.append(Finding(name, title, examined, violations, {"since": since, "examples": examples}))
+        findings += await _in_time(connection, name, _archive(connection, name, topic, mine, last.get(name, _NEVER)))
+    for name in _SINCE:
+        findings += await _in_time(connection, name, _late(connection, name, sources, last.get(name, _NEVER), now))
     rows = [asdict(finding) for finding in findings]
     await connection.execute(QUERIES["save_accounting"], {"rows": Jsonb(rows, dumps=orjson.dumps)})
-    await connection.execute(QUERIES["delete_old_verdict_rollups"])
-    await connection.execute(QUERIES["delete_old_break_rollups"])
     return findings
+
+
+async def _in_time(connection: Connection, name: str, work: Coroutine[Any, Any, Finding]) -> list[Finding]:
+    """The finding of a check; none where a statement of it took longer than the connection allows."""
+    try:
+        async with connection.transaction():
+            return [await work]
+    except QueryCanceled:
+        logger.error("accounting: the check %s takes too long, and stands as it was", name)
+        return []
+
+
+async def _late(connection: Connection, name: str, sources: Sequence[str], before: _Last, now: int) -> Finding:
+    """What came of late, and since the first that was found wrong and is so yet."""
+    query, title = _SINCE[name]
+    since = before.detail["since"] if before.violations else now // _HOUR_MS * _HOUR_MS - _HOUR_MS
+    parameters = {"since": timestamp(since), "sources": list(sources)}
+    (examined, violations, examples), *_ = await _rows(connection, query, parameters)
+    return Finding(name, title, examined, violations, {"since": since, "examples": examples})
 
 
 def flow(stored: Mapping[Place, int], ends: Mapping[Place, int] | None, last: _Last, now: int) -> Finding:

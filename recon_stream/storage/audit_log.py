@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from typing import Any
 
 import orjson
 import psycopg
@@ -27,6 +28,11 @@ WAITING_MAX = 2000
 BATCH_MAX = 500
 LINGER_MS = 200
 RETRY_SECONDS = 1
+TEXT_CHARACTERS_MAX = 600
+"""Of each part of an entry that had to be escaped."""
+
+_UNWRITABLE = (TypeError, ValueError, psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded)
+"""What says that an entry is no JSON, or none that PostgreSQL takes, whenever it is tried."""
 
 
 class AuditAway(TransientFailure):
@@ -51,6 +57,7 @@ class AuditLog:
         self._pool = pool
         self._waiting: list[Entry] = []
         self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
 
     def note(self, entry: Entry) -> None:
         """Queue an entry. Raises AuditAway where too many wait already."""
@@ -59,10 +66,10 @@ class AuditLog:
         self._waiting.append(entry)
         self._wake.set()
 
-    async def record(self, entry: Entry) -> None:
-        """Append an entry at once: when this returns it is committed. Raises psycopg.Error, PoolTimeout."""
+    async def record(self, *entries: Entry) -> None:
+        """Append entries at once: when this returns they are committed. Raises psycopg.Error, PoolTimeout."""
         async with self._pool.connection() as connection:
-            last = await append(connection, [entry])
+            last = await append(connection, entries)
         AUDIT_LAST.set(last)
 
     @asynccontextmanager
@@ -72,33 +79,67 @@ class AuditLog:
         try:
             yield
         finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-            if self._waiting and not await self._write():
+            # not cancelled: what a cancelled write had committed would be written again
+            self._ending.set()
+            self._wake.set()
+            await task
+            while self._waiting and await self._write():
+                pass
+            if self._waiting:
                 logger.error(
                     "%d entries of the audit trail are lost: PostgreSQL is away at the end", len(self._waiting)
                 )
 
     async def _run(self) -> None:
-        while True:
+        while not self._ending.is_set():
             await self._wake.wait()
             self._wake.clear()
             await asyncio.sleep(LINGER_MS / 1000)
-            while self._waiting:
+            while self._waiting and not self._ending.is_set():
                 if not await self._write():
                     await asyncio.sleep(RETRY_SECONDS)
 
     async def _write(self) -> bool:
+        """Append what waits longest; False where it has to wait on."""
         batch = self._waiting[:BATCH_MAX]
         AUDIT_WAITING.set(len(self._waiting))
         try:
-            async with self._pool.connection() as connection:
-                last = await append(connection, batch)
+            try:
+                await self._append(batch)
+            except _UNWRITABLE:
+                for entry in batch:
+                    await self._append_somehow(entry)
         except (psycopg.Error, PoolTimeout, OSError) as error:
             logger.warning("the audit trail waits, %d entries: %s", len(self._waiting), str(error).strip())
             return False
-        AUDIT_LAST.set(last)
-        del self._waiting[: len(batch)]
-        AUDIT_WAITING.set(len(self._waiting))
+        except Exception:
+            # the queue is all that is left to say so: whoever wants to read is refused once it is full
+            logger.exception("the audit trail waits, %d entries", len(self._waiting))
+            return False
         return True
+
+    async def _append(self, entries: Sequence[Entry]) -> None:
+        """Append the first ones that wait, and let them wait no more."""
+        await self.record(*entries)
+        del self._waiting[: len(entries)]
+        AUDIT_WAITING.set(len(self._waiting))
+
+    async def _append_somehow(self, entry: Entry) -> None:
+        """An entry that may be the one which kept the others from being written."""
+        try:
+            await self._append([entry])
+        except _UNWRITABLE as error:
+            logger.error("an entry of the audit trail is written with its text escaped: %s", str(error).strip())
+            self._waiting[0] = escaped(entry)
+            await self._append(self._waiting[:1])
+
+
+def escaped(entry: Entry) -> Entry:
+    """The same in ASCII, cut where it is long: PostgreSQL takes it, and it still says who did what."""
+    parts = ("actor", "role", "action", "object", "address", "session", "request_id")
+    texts: dict[str, Any] = {name: _escaped(getattr(entry, name)) for name in parts}
+    return replace(entry, **texts, detail={"escaped": ascii(entry.detail)[:TEXT_CHARACTERS_MAX]})
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")[:TEXT_CHARACTERS_MAX]

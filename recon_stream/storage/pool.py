@@ -21,9 +21,9 @@ _POOL_TIMEOUT = 5
 _RECONNECT_TIMEOUT = 2
 
 # Milliseconds. A transaction of the sink takes tens of them; these only end what hangs.
-_SESSION = (
-    "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
-)
+_SESSION = "-c timezone=UTC -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000"
+STATEMENT_SECONDS = 30
+"""Of one statement, where nobody waits for the answer."""
 
 
 _TOLD_AGAIN_AFTER = 60
@@ -48,7 +48,7 @@ class _ToldOnce(logging.Filter):
 logging.getLogger("psycopg.pool").addFilter(_ToldOnce())
 
 
-def connection_string(url: str, settings: Settings, name: str) -> str:
+def connection_string(url: str, settings: Settings, name: str, statement_seconds: int = STATEMENT_SECONDS) -> str:
     """The URL with our timeouts, that application name, and settings.postgres_password where it carries none.
 
     Raises ConfigurationError on a URL that libpq does not understand.
@@ -59,23 +59,30 @@ def connection_string(url: str, settings: Settings, name: str) -> str:
         # what it says may hold a part of the password
         hint = "special characters of a password in it are percent-encoded"
         raise ConfigurationError(f"a URL of PostgreSQL (DATABASE_URL, RECON_DATABASE_*_URL) is none; {hint}") from error
+    session = f"{_SESSION} -c statement_timeout={statement_seconds * 1000}"
     wanted: dict[str, str | int] = {
         "application_name": f"recon-stream {name}",
         "connect_timeout": _CONNECT_TIMEOUT,
         # ends a connection whose other side vanished without a word; milliseconds
         "tcp_user_timeout": 20_000,
-        "options": f"{given['options']} {_SESSION}" if given.get("options") else _SESSION,
+        "options": f"{given['options']} {session}" if given.get("options") else session,
     }
     if not given.get("password") and settings.postgres_password:
         wanted["password"] = settings.postgres_password
     return make_conninfo(url, **wanted)
 
 
-def connection_pool(url: str, settings: Settings, name: str, size: int | None = None) -> Pool:
+def connection_pool(
+    url: str,
+    settings: Settings,
+    name: str,
+    size: int | None = None,
+    statement_seconds: int = STATEMENT_SECONDS,
+) -> Pool:
     """A pool of at most `size` connections (settings.database_pool_max where not given), to be opened by its user."""
     limit = settings.database_pool_max if size is None else min(size, settings.database_pool_max)
     return AsyncConnectionPool(
-        connection_string(url, settings, name),
+        connection_string(url, settings, name, statement_seconds),
         min_size=1,
         max_size=limit,
         max_waiting=100,

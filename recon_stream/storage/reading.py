@@ -10,7 +10,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from recon_stream.storage.pool import Pool
+from recon_stream.storage.pool import STATEMENT_SECONDS, Pool
 from recon_stream.storage.queries import QUERIES
 from recon_stream.storage.values import timestamp
 
@@ -23,6 +23,8 @@ REVISIONS_MAX = 1000
 MOVES_MAX = 1000
 RECORDS_MAX = 500
 """Of one transaction; some have thousands."""
+RECORDS_BYTES_MAX = 8_000_000
+"""Of their keys and values: one of a source has up to a megabyte."""
 STREAM_ROWS = 500
 """In one fetch of a list that is read to its end."""
 
@@ -143,9 +145,14 @@ async def history(pool: Pool, txn_id: str) -> tuple[list[Row], list[Row]]:
     return revisions, moves
 
 
-async def records(pool: Pool, txn_id: str) -> list[Row]:
-    """The source records that name a transaction, with their bytes and what became of each."""
-    return await fetched(pool, sql.SQL(QUERIES["transaction_records"]), {"txn_id": txn_id, "limit": RECORDS_MAX})
+async def records(pool: Pool, txn_id: str) -> tuple[list[Row], bool]:
+    """(the source records that name a transaction, with their bytes and what became of each; whether there are more).
+
+    The first RECORDS_MAX, and of these as many as RECORDS_BYTES_MAX have room for, one at least.
+    """
+    limits = {"limit": RECORDS_MAX, "bytes_max": RECORDS_BYTES_MAX}
+    rows = await fetched(pool, sql.SQL(QUERIES["transaction_records"]), {"txn_id": txn_id, **limits})
+    return rows, bool(rows) and rows[0]["found"] > len(rows)
 
 
 async def breaks(pool: Pool, wanted: BreakFilter, sort: str, after: Sequence[Any] | None, limit: int) -> list[Row]:
@@ -202,6 +209,8 @@ async def every(
         connection.transaction(),
         connection.cursor(name="every", row_factory=dict_row) as cursor,
     ):
+        # a filter that few rows pass reads far for the next ones; nobody looks at a screen meanwhile
+        await connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(STATEMENT_SECONDS * 1000))
         await cursor.execute(query, {**parameters, "limit": limit})
         while rows := await cursor.fetchmany(STREAM_ROWS):
             yield rows

@@ -51,15 +51,30 @@ ORDER BY e.revision, e.break_id
 LIMIT %(limit)s
 
 -- transaction_records --
--- Every record of the sources that names the transaction, with what became of it, down to its bytes.
+-- The records of the sources that name the transaction, with what became of each, down to their bytes: as many as there is room for,
+-- one at least. `found` is how many there are, up to one more than `limit`.
+WITH first AS (
+    SELECT
+        o.topic, o.partition, o.kafka_offset, o.kafka_timestamp, o.source, o.event_id, o.revision, o.outcome, o.reason,
+        o.amount_minor, o.currency, r.schema_id, r.key, r.value
+    FROM raw_event_outcomes o
+    JOIN raw_events r USING (kafka_day, topic, partition, kafka_offset)
+    WHERE o.txn_id = %(txn_id)s
+    ORDER BY o.kafka_timestamp, o.topic, o.partition, o.kafka_offset
+    LIMIT %(limit)s + 1
+), measured AS (
+    SELECT
+        *, row_number() OVER up_to_here AS number, count(*) OVER () AS found,
+        sum(coalesce(octet_length(key), 0) + coalesce(octet_length(value), 0)) OVER up_to_here AS bytes
+    FROM first
+    WINDOW up_to_here AS (ORDER BY kafka_timestamp, topic, partition, kafka_offset ROWS UNBOUNDED PRECEDING)
+)
 SELECT
-    o.topic, o.partition, o.kafka_offset, o.source, o.event_id, o.revision, o.outcome, o.reason, o.amount_minor, o.currency,
-    r.schema_id, r.key, r.value, (extract(epoch FROM o.kafka_timestamp) * 1000)::bigint AS kafka_timestamp_ms
-FROM raw_event_outcomes o
-JOIN raw_events r USING (kafka_day, topic, partition, kafka_offset)
-WHERE o.txn_id = %(txn_id)s
-ORDER BY o.kafka_timestamp, o.topic, o.partition, o.kafka_offset
-LIMIT %(limit)s
+    topic, partition, kafka_offset, source, event_id, revision, outcome, reason, amount_minor, currency, schema_id, key, value,
+    found, (extract(epoch FROM kafka_timestamp) * 1000)::bigint AS kafka_timestamp_ms
+FROM measured
+WHERE number = 1 OR (number <= %(limit)s AND bytes <= %(bytes_max)s)
+ORDER BY number
 
 -- list_breaks --
 SELECT

@@ -233,6 +233,8 @@ CREATE TABLE break_events (
     CONSTRAINT break_events_move CHECK (move IN ('OPENED', 'CHANGED', 'RESOLVED', 'REOPENED'))
 );
 
+CREATE INDEX break_events_txn ON break_events (txn_id, revision, break_id);
+
 -- Results that were not taken: of an equal or lower revision with other content (a stale writer, or a transaction id used twice), or unreadable.
 CREATE TABLE result_conflicts (
     topic text NOT NULL,

@@ -205,6 +205,10 @@ class Demo:
         prefix = " ".join(f"{name}={value}" for name, value in shown.items())
         self._console.print("\n[bold]Where to look[/]")
         for what, where in (
+            (
+                "the API, to be tried",
+                f"http://{HOST}:{settings.web_port}/docs, with a token of `{prefix} recon-stream tokens`",
+            ),
             ("health", f"http://{HOST}:{settings.web_port}/health"),
             ("metrics of the worker", f"http://{HOST}:{settings.operations_port}/metrics"),
             ("metrics of the sink", f"http://{HOST}:{settings.operations_port + 20}/metrics"),

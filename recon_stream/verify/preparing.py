@@ -112,7 +112,7 @@ def _services(settings: Settings) -> Table:
         ("PostgreSQL", f"{database.hostname}:{database.port}{database.path}"),
         ("Valkey", f"{redis.hostname}:{redis.port}"),
         ("Keycloak", f"{settings.keycloak_server_url}, realm {settings.keycloak_realm}"),
-        ("API, once it runs", f"http://127.0.0.1:{settings.web_port}/health (`recon-stream web`, or the demo)"),
+        ("API, once it runs", f"http://127.0.0.1:{settings.web_port}/docs (`recon-stream web`, or the demo)"),
         ("all settings", str(settings.state_dir / "stack.env")),
     ):
         grid.add_row(f"  {what}", where)

@@ -28,6 +28,7 @@ from recon_stream.settings import Settings, by_commas
 from recon_stream.web import api  # noqa: F401 - registers the endpoints
 from recon_stream.web.call import Call, body_of, path_of, query_of, request_id_of
 from recon_stream.web.endpoints import ENDPOINTS, Endpoint, Reply
+from recon_stream.web.exporting import filters_of
 from recon_stream.web.problems import (
     Fault,
     Problem,
@@ -167,7 +168,7 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         and not endpoint.records_itself
     ):
         # noted before the data leaves: what cannot be recorded is not shown
-        trail.read(principal, endpoint.records, call.path)
+        trail.read(principal, endpoint.records, call.path, filters_of(call.query))
     reply = await endpoint.handler(call)
     return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota.headers())
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,13 +20,19 @@ from recon_stream.security.keys import Keys
 from recon_stream.security.threats import Denials
 from recon_stream.security.tokens import TokenVerifier
 from recon_stream.settings import Settings, by_commas
-from recon_stream.storage.audit_log import AuditLog
+from recon_stream.storage.audit_log import AuditAway, AuditLog
 from recon_stream.storage.pool import Pool, connection_pool
 from recon_stream.web.exporting import UNDER_WAY_MAX
 from recon_stream.web.live.service import Live
 from recon_stream.web.replaying import Replayer
 
+logger = logging.getLogger(__name__)
+
 REDIS_CONNECTIONS_MAX = 20
+AUDIT_CONNECTIONS = 1
+"""Of those of the process: reads that take all others leave the audit trail this one."""
+READ_SECONDS = 5
+"""Of one statement that somebody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +59,19 @@ class Services:
 async def services_of(settings: Settings) -> AsyncIterator[Services]:
     """Open everything; what is away now is waited for by the requests that need it."""
     async with AsyncExitStack() as stack:
-        pool = connection_pool(settings.database_web_url or settings.database_url, settings, "web")
-        await pool.open(wait=False)
-        stack.push_async_callback(pool.close)
+        url = settings.database_web_url or settings.database_url
+        pool = connection_pool(url, settings, "web", settings.database_pool_max - AUDIT_CONNECTIONS, READ_SECONDS)
+        audit_pool = connection_pool(url, settings, "web audit", AUDIT_CONNECTIONS)
+        for each in (pool, audit_pool):
+            await each.open(wait=False)
+            stack.push_async_callback(each.close)
         redis = await stack.enter_async_context(connect(settings, REDIS_CONNECTIONS_MAX))
-        audit, denials = AuditLog(pool), Denials()
+        audit, denials = AuditLog(audit_pool), Denials()
         await stack.enter_async_context(audit.running())
+        stack.callback(_tell, denials, audit, math.inf)
         storms = asyncio.create_task(_end_storms(denials, audit), name="denials")
         stack.callback(storms.cancel)
-        replayer = await stack.enter_async_context(Replayer(settings, pool).running())
+        replayer = await stack.enter_async_context(Replayer(settings, pool, audit).running())
         verifier = TokenVerifier(settings, Keys(settings))
         live = Live(settings, redis, verifier)
         await stack.enter_async_context(live.running())
@@ -82,8 +94,16 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
 async def _end_storms(denials: Denials, audit: AuditLog) -> None:
     while True:
         await asyncio.sleep(1)
-        for entry in denials.over(time.monotonic()):
+        _tell(denials, audit, time.monotonic())
+
+
+def _tell(denials: Denials, audit: AuditLog, now: float) -> None:
+    """Hand the trail how often was refused what is over by then."""
+    for entry in denials.over(now):
+        try:
             audit.note(entry)
+        except AuditAway:
+            logger.warning("a count of refusals could not be recorded: %s", entry)
 
 
 def limits_of(settings: Settings) -> dict[str, int]:

@@ -35,13 +35,15 @@ class Trail:
             address=self._address,
             session=principal.session_id if principal else NOBODY,
             request_id=self._request_id,
-            detail=detail,
+            # names may change hands
+            detail={"subject": principal.subject, **detail} if principal else detail,
         )
 
-    def read(self, principal: Principal, action: str, path: Mapping[str, str]) -> None:
-        """Somebody's data is about to be shown. Raises AuditAway."""
+    def read(self, principal: Principal, action: str, path: Mapping[str, str], filters: Mapping[str, Any]) -> None:
+        """Somebody's data is about to be shown; `filters` without account numbers. Raises AuditAway."""
         thing = "/".join(path.values()) or self._endpoint.path
-        self._services.audit.note(self.entry(principal, action, thing, Outcome.ALLOWED))
+        detail = {"filters": filters} if filters else {}
+        self._services.audit.note(self.entry(principal, action, thing, Outcome.ALLOWED, **detail))
 
     def refused(self, principal: Principal, action: str, **detail: Any) -> None:
         """Known, and not allowed."""

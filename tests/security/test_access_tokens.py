@@ -103,6 +103,11 @@ FAULTS = {
     "roles as text": ({"roles": "admin"}, Reason.MALFORMED),
     "roles as an object": ({"roles": {"admin": True}}, Reason.MALFORMED),
     "a session that is none": ({"sid": 7}, Reason.MALFORMED),
+    "a name with U+0000": ({"preferred_username": "view\0er"}, Reason.MALFORMED),
+    "a name with a line break": ({"preferred_username": "viewer\nadmin"}, Reason.MALFORMED),
+    "a session with half a pair": ({"sid": "a-\ud800"}, Reason.MALFORMED),
+    "a subject with an escape": ({"sub": "\x1b[2J"}, Reason.MALFORMED),
+    "an id with a delete": ({"jti": "\x7f"}, Reason.MALFORMED),
 }
 
 

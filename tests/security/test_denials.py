@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recon_stream.security.audit import Entry, Outcome
-from recon_stream.security.threats import KEYS_MAX, WINDOW_SECONDS, Denials
+from recon_stream.security.threats import KEYS_MAX, MANY, WINDOW_SECONDS, Denials
 
 REFUSED = Entry(
     actor="viewer",
@@ -16,8 +16,9 @@ REFUSED = Entry(
     address="10.0.0.1",
     session="s1",
     request_id="r1",
-    detail={"needs": "audit:read"},
+    detail={"subject": "9b2f", "needs": "audit:read"},
 )
+UNKNOWN = replace(REFUSED, actor="-", role="-", session="-", action="authenticate", detail={"reason": "bad_signature"})
 
 
 def test_a_storm_is_its_first_refusal_and_one_entry_with_the_number_of_the_others() -> None:
@@ -27,7 +28,7 @@ def test_a_storm_is_its_first_refusal_and_one_entry_with_the_number_of_the_other
     assert [each for each in written if each is not None] == [replace(REFUSED, object="/audit/0")]
     assert list(denials.over(WINDOW_SECONDS - 1)) == []
     (summed,) = denials.over(WINDOW_SECONDS)
-    assert summed.detail == {"needs": "audit:read", "more_within_60_s": 999}
+    assert summed.detail == REFUSED.detail | {"more_within_60_s": 999}
     assert list(denials.over(WINDOW_SECONDS * 2)) == []
     assert denials.note(REFUSED, WINDOW_SECONDS) == REFUSED
 
@@ -45,6 +46,7 @@ def test_refusals_of_others_are_not_lost_in_a_storm() -> None:
     denials.note(REFUSED, 0)
     for other in (
         replace(REFUSED, actor="operator"),
+        replace(REFUSED, detail=REFUSED.detail | {"subject": "77aa"}),
         replace(REFUSED, address="10.0.0.2"),
         replace(REFUSED, action="audit.export"),
         replace(REFUSED, detail={"reason": "expired"}),
@@ -61,3 +63,30 @@ def test_an_attacker_with_many_addresses_cannot_fill_trail_or_memory() -> None:
     assert sum(each is not None for each in written) == KEYS_MAX + 1
     (others,) = denials.over(WINDOW_SECONDS)
     assert others.detail["more_within_60_s"] == tried - KEYS_MAX - 1
+
+
+def flood(denials: Denials, entry: Entry) -> list[Entry]:
+    """As many different ones as there is room for, and some more; what was written of them."""
+    tried = (denials.note(replace(entry, address=f"10.1.{n >> 8}.{n & 255}"), 0) for n in range(KEYS_MAX + 10))
+    return [each for each in tried if each is not None]
+
+
+def test_what_many_did_is_laid_at_nobodys_door() -> None:
+    """What is counted together names no person, address, session or request: the first one's would stand for all."""
+    for entry in (REFUSED, UNKNOWN):
+        denials = Denials()
+        written = flood(denials, entry)[-1]
+        (summed,) = denials.over(WINDOW_SECONDS)
+        for each in (written, summed):
+            named = (each.actor, each.role, each.object, each.address, each.session, each.request_id)
+            assert (set(named), each.action) == ({MANY}, entry.action)
+        assert written.detail == {"known": entry is REFUSED}
+        assert summed.detail == written.detail | {"more_within_60_s": 9}
+
+
+def test_a_flood_of_nobody_hides_no_person() -> None:
+    """Whose name is known has room of their own, also one whose name looks like nobody's."""
+    denials = Denials()
+    flood(denials, UNKNOWN)
+    for person in (REFUSED, replace(REFUSED, actor="-")):
+        assert denials.note(person, 1) == person

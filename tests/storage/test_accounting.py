@@ -152,6 +152,23 @@ async def test_each_fault_is_found_and_so_is_its_healing(
     assert wrong(await checked(filled, pool)) == {}
 
 
+async def test_a_check_that_takes_too_long_stands_as_it_was_and_stops_no_other(
+    filled: Settings, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row keeps its time, by which it is known to be old; others are checked, and old buckets deleted."""
+    assert wrong(await checked(filled, pool)) == {}
+    monkeypatch.setitem(
+        accounting.QUERIES, "check_verdict_rollups", "SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)"
+    )
+    by_hand(filled, "UPDATE verdict_rollups SET bucket = bucket - interval '1 day' WHERE width = 60")
+    found = await checked(filled, pool)
+    assert "verdict-counts" not in found
+    assert len(found) == 8
+    older = asked(filled, "SELECT name FROM accounting WHERE checked_at < now() - interval '50 seconds'")
+    assert older == [("verdict-counts",)]
+    assert asked(filled, "SELECT count(*) FROM verdict_rollups WHERE width = 60") == [(0,)]
+
+
 async def test_a_topic_that_is_stored_further_than_it_goes_is_told(filled: Settings, pool: Pool) -> None:
     """It was made anew; what waits is counted for the others, and Kafka's silence says nothing."""
     ends = {("core_txns", 1): 24, ("gateway_txns", 1): 30, ("gateway_txns", 0): 4, ("mobile_txns", 1): 25}

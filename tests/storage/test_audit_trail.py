@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from recon_stream.settings import Settings
 from recon_stream.stack import local
 from recon_stream.storage import audit_chain
 from recon_stream.storage.audit_chain import Verification
-from recon_stream.storage.audit_log import append
+from recon_stream.storage.audit_log import BATCH_MAX, AuditLog, append
+from recon_stream.storage.pool import Connection, Pool, connection_pool
 from tests.secured.processes import command
 
 pytestmark = pytest.mark.stack
@@ -194,6 +197,58 @@ async def test_writers_at_once_leave_one_chain_without_gap(database: Settings) -
     await asyncio.gather(*[one(number) for number in range(30)])
     found = await verified(database)
     assert (found.faults, found.examined, found.last_seq) == (0, 40, 40)
+
+
+def noted(settings: Settings) -> list[tuple[Any, ...]]:
+    """(actor, request id, detail) of every entry, in order."""
+    with psycopg.connect(settings.database_reader_url) as connection:
+        return connection.execute("SELECT actor, request_id, detail FROM audit_logs ORDER BY seq").fetchall()
+
+
+@pytest.fixture
+async def pool(database: Settings) -> AsyncIterator[Pool]:
+    async with connection_pool(database.database_web_url, database, "test", size=2) as opened:
+        yield opened
+
+
+async def test_an_entry_that_cannot_be_written_holds_up_no_other(database: Settings, pool: Pool) -> None:
+    """PostgreSQL takes no U+0000 and JSON no half of a pair: such an entry is written escaped, the others as they are."""
+    log = AuditLog(pool)
+    unfit = {3: {"actor": "a\0b"}, 5: {"session": "\ud800"}, 6: {"detail": {"x": "\udfff"}}, 7: {"detail": {"x": {1}}}}
+    async with log.running():
+        for number in range(BATCH_MAX + 10):
+            log.note(entry(number, **unfit.get(number, {})))
+    written = noted(database)
+    assert [request for _, request, _ in written] == [f"r{number}" for number in range(BATCH_MAX + 10)]
+    assert written[3][:1] == ("a\\x00b",)
+    assert written[6][2] == {"escaped": "{'x': '\\udfff'}"}
+    assert {number for number, (_, _, detail) in enumerate(written) if "escaped" in detail} == unfit.keys()
+    assert (await verified(database)).faults == 0
+
+
+class SlowToReturn:
+    """A pool whose connections take a moment to come back once they have committed."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self.has_committed = asyncio.Event()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        async with self._pool.connection() as connection:
+            yield connection
+        self.has_committed.set()
+        await asyncio.sleep(0.1)
+
+
+async def test_what_was_committed_as_the_writer_ends_is_not_written_again(database: Settings, pool: Pool) -> None:
+    """The end comes between the commit and the moment in which the writer knows of it."""
+    slow: Any = SlowToReturn(pool)
+    log = AuditLog(slow)
+    async with log.running():
+        log.note(entry(1))
+        await slow.has_committed.wait()
+    assert [request for _, request, _ in noted(database)] == ["r1"]
 
 
 def as_role(settings: Settings, role: str) -> psycopg.Connection:

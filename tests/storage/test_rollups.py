@@ -6,8 +6,10 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
 from typing import Any
 
+import psycopg
 import pytest
 
 from recon_stream.settings import Settings
@@ -166,3 +168,34 @@ async def test_a_transaction_is_found_by_what_its_newest_revision_says(database:
         tags += asked(database, "SELECT tags FROM reconciliation_results")
     found = ["account:A-1", "class:AMOUNT_MISMATCH", "id:E1", "id:R-1", "severity:HIGH", "subject:MOBILE"]
     assert tags == [(found,), (["account:A-1", "id:E1"],)]
+
+
+async def test_what_stood_before_the_migration_is_counted_as_the_sink_counts(database: Settings, pool: Pool) -> None:
+    """The end of the migration, run once more where the sink has written, changes nothing: tags, money at risk, counts."""
+    chance, store, now_ms = random.Random(7), VerdictStore(pool), int(time.time() * 1000)
+    leg = {
+        "source": "CORE", "event_id": "E1", "revision": 0, "amount_minor": 12345, "currency": "EUR", "direction": "DEBIT",
+        "status": "POSTED", "canonical_status": "SUCCESS", "occurred_at": now_ms, "account": "DE1", "reference": "R" * 600,
+        "topic": "core_txns", "partition": 0, "offset": 7, "schema_id": 1,
+    }  # fmt: skip
+    incomparable = said_break(break_id="null", delta_minor=None)
+    histories = [history(chance, f"T{number}", now_ms) for number in range(20)]
+    histories.append([result("T-long", 1, [incomparable], legs=[leg], decided_at=now_ms)])
+    for batch in cut(chance, 0, histories):
+        await store.write(incoming(batch), [batch])
+    migration = files("recon_stream.storage").joinpath("migrations/0004_api.sql").read_text()
+    ending = migration[migration.index("-- Cut as the sink cuts") :]
+    seen = (
+        "SELECT txn_id, tags FROM reconciliation_results ORDER BY 1",
+        "SELECT break_id, currency, at_risk_minor FROM breaks ORDER BY 1",
+    )
+    before = [asked(database, query) for query in seen]
+    with psycopg.connect(database.database_owner_url) as owner:
+        owner.execute("UPDATE reconciliation_results SET tags = '{}'")
+        owner.execute("UPDATE breaks SET currency = NULL, at_risk_minor = NULL")
+        owner.execute("DELETE FROM verdict_rollups")
+        owner.execute("DELETE FROM break_rollups")
+        owner.execute(ending.encode())
+    assert [asked(database, query) for query in seen] == before
+    assert differences(database) == []
+    assert any(len(tag) < 200 and "…" in tag for _, tags in before[0] for tag in tags)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import psycopg
@@ -10,6 +11,7 @@ import pytest
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.topics import DEAD_LETTERS, RESULTS
+from recon_stream.web.api.operating import holds
 from tests.web.filling import ACCOUNT, OTHER_ACCOUNT, TRANSACTIONS, said
 from tests.web.serving import Desk
 
@@ -54,6 +56,12 @@ def test_viewers_see_the_end_of_an_account_number_and_others_all_of_it(rest: Des
         assert OTHER_ACCOUNT not in hidden
         assert f"CORE=••••{ACCOUNT[-4:]};GATEWAY=••••{OTHER_ACCOUNT[-4:]}" in hidden
         assert f"CORE={ACCOUNT};GATEWAY={OTHER_ACCOUNT}" in shown
+
+
+def test_records_say_whether_they_are_all(rest: Desk) -> None:
+    """All three of this transaction fit."""
+    found = rest.person(Role.OPERATOR).get("/transactions/T003/records").json()
+    assert ([each["event_id"] for each in found["items"]], found["cut"]) == (["E0", "E1", "E2"], False)
 
 
 @pytest.mark.parametrize("path", ["/transactions", "/mismatches"])
@@ -102,7 +110,7 @@ def test_a_series_adds_up_at_every_width(rest: Desk, path: str, total: int) -> N
 
 
 def test_a_new_result_makes_a_new_answer(rest: Desk, filled: Settings) -> None:
-    """A kept answer is that of the results which were there: it serves until the sink stores another, and not a moment longer."""
+    """A kept answer is that of the results which were there: it serves until a second after the sink has stored another."""
     viewer = rest.person(Role.VIEWER)
     first = viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)
     with psycopg.connect(filled.database_owner_url, autocommit=True) as owner:
@@ -111,15 +119,20 @@ def test_a_new_result_makes_a_new_answer(rest: Desk, filled: Settings) -> None:
         owner.execute(more.format("1"))
         kept = viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)
         owner.execute(moved, [RESULTS])
-        fresh = viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)
+        until = time.monotonic() + 30
+        while (fresh := viewer.get("/transactions/stats", currency="JPY", **OF_ALL_TIME)).json() == first.json():
+            assert time.monotonic() < until
+            time.sleep(0.1)
         owner.execute(more.format("-1"))
         owner.execute(moved, [RESULTS])
     assert kept.json() == first.json()
     assert fresh.json()["transactions"] > first.json()["transactions"]
 
 
-def test_status(rest: Desk) -> None:
+def test_status(rest: Desk, filled: Settings) -> None:
     """Whether every record is accounted for, check by check, and how far each topic is stored."""
+    with psycopg.connect(filled.database_owner_url, autocommit=True) as owner:
+        owner.execute("UPDATE accounting SET checked_at = now()")
     answer = rest.person(Role.VIEWER).get("/status").json()
     assert answer["holds"] is True
     assert {check["name"]: check["holds"] for check in answer["checks"]} == dict.fromkeys(
@@ -131,6 +144,19 @@ def test_status(rest: Desk) -> None:
     )  # fmt: skip
     topics = {topic["topic"]: (topic["is_source"], topic["lag"]) for topic in answer["topics"]}
     assert topics == {"core_txns": (True, None), RESULTS: (False, None), DEAD_LETTERS: (False, None)}
+
+
+@pytest.mark.parametrize(
+    ("ages_seconds", "violations", "said"),
+    [([], 0, None), ([0, 60], 0, True), ([0, 301], 0, None), ([0, 60], 1, False), ([0, 301], 1, False)],
+)
+def test_what_was_not_checked_of_late_is_not_said_to_hold(
+    ages_seconds: list[int], violations: int, said: object
+) -> None:
+    """A checker that stands still must not leave the last good word standing; a fault that was found stands."""
+    now = 1_790_000_000_000
+    rows = [{"checked_at_ms": now - age * 1000, "violations": violations} for age in ages_seconds]
+    assert holds(rows, now) is said
 
 
 def test_system_health(rest: Desk) -> None:

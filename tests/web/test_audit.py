@@ -16,6 +16,7 @@ from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.storage import audit_chain
 from recon_stream.storage.audit_log import append
+from recon_stream.web.services import services_of
 from tests.secured.processes import SECONDS
 from tests.storage.test_audit_trail import entry
 from tests.web.serving import Desk, serving
@@ -124,12 +125,27 @@ def test_reads_and_refusals_leave_a_trace(desk: Desk) -> None:
     assert (read["actor"], read["role"], read["outcome"]) == ("auditor", "auditor", "ALLOWED")
     assert (read["address"], read["request_id"]) == ("127.0.0.1", "request-of-mine")
     assert read["session"] != "-"
+    subject = desk.person(Role.AUDITOR).get("/me").json()["subject"]
+    assert read["detail"] == {"subject": subject, "filters": {"actor": "nobody-at-all"}}
     desk.person(Role.VIEWER).get("/audit/verification")
     (refused,) = entries(desk.settings, "audit.verification")
-    assert (refused["actor"], refused["outcome"], refused["detail"]) == ("viewer", "DENIED", {"needs": "audit:read"})
+    subject = desk.person(Role.VIEWER).get("/me").json()["subject"]
+    assert (refused["actor"], refused["outcome"]) == ("viewer", "DENIED")
+    assert refused["detail"] == {"subject": subject, "needs": "audit:read"}
     desk.person(None).get("/audit")
     (unknown,) = entries(desk.settings, "authenticate")
     assert (unknown["actor"], unknown["outcome"], unknown["object"]) == ("-", "DENIED", "/audit")
+
+
+def test_a_read_tells_what_was_looked_for(desk: Desk) -> None:
+    """With the filters of a list, in which account numbers are masked; of one thing, the thing."""
+    operator = desk.person(Role.OPERATOR)
+    operator.get("/transactions", account="DE89370400440532013000", text="DE89370400440532013000", verdict="BROKEN")
+    (read,) = entries(desk.settings, "transactions.list")
+    assert read["detail"]["filters"] == {"account": "••••3000", "text": "••••3000", "verdict": ["BROKEN"]}
+    operator.get("/transactions/T1")
+    (read,) = entries(desk.settings, "transactions.read")
+    assert (read["object"], read["detail"].keys()) == ("T1", {"subject"})
 
 
 def test_a_storm_of_refusals_does_not_fill_the_trail(desk: Desk) -> None:
@@ -139,3 +155,13 @@ def test_a_storm_of_refusals_does_not_fill_the_trail(desk: Desk) -> None:
     assert {desk.person(None).get("/audit").status_code for _ in range(100)} == {401}
     assert len(entries(desk.settings, "audit.list")) <= 2
     assert len(entries(desk.settings, "authenticate")) <= 2
+
+
+async def test_the_end_of_a_process_tells_how_often_was_refused(database: Settings) -> None:
+    """Whose minute is not over is told nevertheless."""
+    refused = entry(1, action="test.refused", outcome=Outcome.DENIED)
+    async with services_of(database) as services:
+        for _ in range(5):
+            services.denials.note(refused, time.monotonic())
+    (told,) = await asyncio.to_thread(entries, database, "test.refused")
+    assert told["detail"]["more_within_60_s"] == 4

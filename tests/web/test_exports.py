@@ -158,7 +158,9 @@ def test_an_export_is_told_to_the_trail_before_it_leaves(desk: Desk) -> None:
             "SELECT actor, object, outcome, detail FROM audit_logs WHERE action = 'transactions.export'"
         ).fetchall()
     filters = {"account": "••••3000", "verdict": ["BROKEN"]}
-    assert rows == [("operator", "transactions", "ALLOWED", {"format": "csv", "filters": filters})]
+    subject = operator.get("/me").json()["subject"]
+    detail = {"subject": subject, "format": "csv", "filters": filters}
+    assert rows == [("operator", "transactions", "ALLOWED", detail)]
 
 
 def test_what_cannot_be_told_to_the_trail_is_not_exported(desk: Desk) -> None:

@@ -28,6 +28,7 @@ CREATE INDEX reconciliation_results_tags ON reconciliation_results USING gin (ta
 ALTER TABLE breaks ADD COLUMN currency text;
 ALTER TABLE breaks ADD COLUMN at_risk_minor bigint;
 
+CREATE INDEX break_events_txn ON break_events (txn_id, revision, break_id);
 CREATE INDEX breaks_opened ON breaks (state, opened_at, break_id);
 CREATE INDEX breaks_at_risk ON breaks (state, currency, at_risk_minor, break_id);
 
@@ -201,8 +202,12 @@ INSERT INTO result_revisions (txn_id, revision, verdict, primary_class, legs, ru
 SELECT txn_id, revision, verdict, primary_class, jsonb_array_length(body -> 'legs'), rules_version, decided_at, partition, kafka_offset
 FROM reconciliation_results;
 
+-- Cut as the sink cuts identifiers that an index could not hold.
 UPDATE reconciliation_results AS r SET tags = ARRAY(
-    SELECT DISTINCT tag FROM (
+    SELECT DISTINCT
+        CASE WHEN octet_length(tag) > 512 THEN left(tag, 100) || '…' || encode(sha256(convert_to(tag, 'UTF8')), 'hex') ELSE tag END
+        AS tag
+    FROM (
         SELECT unnest(ARRAY['class:' || b.class, 'subject:' || b.subject, 'severity:' || b.severity]) AS tag
         FROM breaks b WHERE b.txn_id = r.txn_id AND b.state = 'OPEN'
         UNION ALL
@@ -213,7 +218,7 @@ UPDATE reconciliation_results AS r SET tags = ARRAY(
 
 UPDATE breaks AS b SET
     currency = r.currency,
-    at_risk_minor = CASE WHEN b.class = 'AMOUNT_MISMATCH' THEN abs(b.delta_minor) ELSE r.amount_minor END
+    at_risk_minor = coalesce(CASE WHEN b.class = 'AMOUNT_MISMATCH' THEN abs(b.delta_minor) END, r.amount_minor)
 FROM reconciliation_results r WHERE r.txn_id = b.txn_id;
 
 INSERT INTO verdict_rollups (width, bucket, partition, verdict, currency, transactions, amount_minor)

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from recon_stream.errors import TransientFailure
 from recon_stream.metrics.catalogue import DEAD_LETTER_ACTIONS
 from recon_stream.redis.cache import Category
 from recon_stream.security.audit import Entry, Outcome
@@ -202,22 +201,23 @@ async def replay(call: Call[Any, ActionRequest]) -> Reply:
     not known whether the record was sent: make the same request again.
     """
     letter, request = _letter(call), _request(call, Action.REPLAY)
+    if call.body.dry_run:
+        return _outcome(call, letter, request, *await _planned(call, letter, request))
+    return await call.services.replayer.carried(lambda: _replayed(call, letter, request))
+
+
+async def _replayed(call: Call[Any, ActionRequest], letter: Letter, request: Request) -> Reply:
     found, plan = await _planned(call, letter, request)
-    if not call.body.dry_run and plan in (Plan.DO, Plan.REPEAT):
+    if plan in (Plan.DO, Plan.REPEAT):
 
         def sent(partition: int, offset: int) -> Entry:
             at = {"request_key": request.key, "partition": partition, "offset": offset}
             return _entry(call, "dead-letters.sent", letter, Outcome.ALLOWED, **at)
 
-        try:
-            await call.services.replayer.send(letter, request, sent)
-        except TransientFailure:
-            entry = _entry(call, "dead-letters.sent", letter, Outcome.FAILED, request_key=request.key)
-            await call.services.audit.record(entry)
-            raise
+        failed = _entry(call, "dead-letters.sent", letter, Outcome.FAILED, request_key=request.key)
+        await call.services.replayer.send(letter, request, sent, failed)
         async with call.services.pool.connection() as connection:
             found = await dead_letter_actions.asked(connection, letter, request) or found
-        DEAD_LETTER_ACTIONS.labels("replay").inc()
     return _outcome(call, letter, request, found, plan)
 
 

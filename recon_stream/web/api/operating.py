@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import time
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -18,6 +20,9 @@ from recon_stream.web.call import Call
 from recon_stream.web.endpoints import Answer, Reply, endpoint
 from recon_stream.web.probing import Group, dependencies, groups
 from recon_stream.web.times import moment
+
+CHECKED_MS_MAX = 300_000
+"""The sink checks every minute; of an older check it is not known whether it would hold now."""
 
 
 class CheckView(Answer):
@@ -47,8 +52,8 @@ class TopicView(Answer):
 class Status(Answer):
     """Whether every record is accounted for, as the sink found it last."""
 
-    holds: bool | None = Field(description="Null: nothing has been checked yet.")
-    checked_at: str | None
+    holds: bool | None = Field(description="Null: not everything has been checked within five minutes.")
+    checked_at: str | None = Field(description="When the check was done that is the oldest.")
     checks: list[CheckView]
     topics: list[TopicView]
 
@@ -96,8 +101,8 @@ async def status(call: Call[Any, None]) -> Reply:
         flow: dict[str, Any] = next((row["detail"] for row in checks if row["name"] == FLOW), {})
         return orjson.dumps(
             {
-                "holds": all(row["violations"] == 0 for row in checks) if checks else None,
-                "checked_at": moment(max((row["checked_at_ms"] for row in checks), default=None)),
+                "holds": holds(checks, int(time.time() * 1000)),
+                "checked_at": moment(min((row["checked_at_ms"] for row in checks), default=None)),
                 "checks": [_check(row) for row in checks],
                 "topics": [_topic(row, flow.get("topics", {}).get(row["topic"], {})) for row in topics],
             }
@@ -125,6 +130,14 @@ async def system_health(call: Call[Any, None]) -> Reply:
         )
 
     return Reply(await call.services.cache.get(Category.STATUS, "system-health", make))
+
+
+def holds(checks: Sequence[reading.Row], now_ms: int) -> bool | None:
+    """False where something is wrong; None where that is not known, because a check was not done of late."""
+    if any(row["violations"] for row in checks):
+        return False
+    is_known = bool(checks) and all(now_ms - row["checked_at_ms"] <= CHECKED_MS_MAX for row in checks)
+    return True if is_known else None
 
 
 def _check(row: reading.Row) -> dict[str, Any]:

@@ -125,12 +125,14 @@ async def mismatch_stats(call: Call[PeriodQuery, None]) -> Reply:
 async def _kept(
     call: Call[PeriodQuery, None], what: str, count: Callable[[Period], Awaitable[dict[str, Any]]]
 ) -> Reply:
-    """The answer for the period of a query: from the cache, while no result has come since."""
-    period = period_of(call.query, int(time.time()))
-    reached = await reading.results_reached(call.services.pool, RESULTS)
+    """The answer for the period of a query: from the cache, until a second after a result has come."""
+    period, cache = period_of(call.query, int(time.time())), call.services.cache
+
+    async def ask() -> bytes:
+        return str(await reading.results_reached(call.services.pool, RESULTS)).encode()
 
     async def make() -> bytes:
         return orjson.dumps(period.answer() | await count(period))
 
-    identifier = f"{what}:{period.identifier}:{call.query.currency}:{reached}"
-    return Reply(await call.services.cache.get(Category.STATS, identifier, make))
+    reached = (await cache.get(Category.REACHED, RESULTS, ask)).decode()
+    return Reply(await cache.get(Category.STATS, f"{what}:{period.identifier}:{call.query.currency}:{reached}", make))

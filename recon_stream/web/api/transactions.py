@@ -117,9 +117,10 @@ class RecordView(Answer):
 
 
 class Records(Answer):
-    """All of them, in order of their Kafka timestamps; the first 500."""
+    """In order of their Kafka timestamps: the first 500, and of these as many as fit into 8 MB of keys and values."""
 
     items: list[RecordView]
+    cut: bool = Field(description="There are more.")
 
 
 @endpoint(
@@ -146,10 +147,10 @@ async def read_transaction(call: Call[Any, None]) -> Reply:
 )  # fmt: skip
 async def read_records(call: Call[Any, None]) -> Reply:
     """The evidence: every source record that names the transaction, down to its bytes."""
-    rows = await reading.records(call.services.pool, identifier(call.path["txn_id"]))
+    rows, is_cut = await reading.records(call.services.pool, identifier(call.path["txn_id"]))
     if not rows:
         raise not_found("transaction")
-    return Reply({"items": [_record(row) for row in rows]})
+    return Reply({"items": [_record(row) for row in rows], "cut": is_cut})
 
 
 def _record(row: reading.Row) -> dict[str, Any]:

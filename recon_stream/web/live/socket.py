@@ -14,7 +14,7 @@ from aiohttp import WSMsgType, web
 
 from recon_stream.errors import TransientFailure
 from recon_stream.metrics.catalogue import LIVE_CLOSED
-from recon_stream.security.roles import Permission
+from recon_stream.security.roles import Permission, Role
 from recon_stream.security.tokens import Principal, TokenVerifier, Unauthenticated
 from recon_stream.web.live.channels import TOPICS, Channel, Filter
 from recon_stream.web.live.history import History
@@ -67,6 +67,7 @@ class Socket:
         self._hub, self._history, self._verifier, self._noted = hub, history, verifier, noted
         self._filters: dict[Channel, Filter] = {}
         self._resuming: dict[Channel, asyncio.Task[None]] = {}
+        self._noted_as: dict[Channel, frozenset[Role]] = {}
         self._said_at: deque[float] = deque()
         self._expiry: asyncio.TimerHandle | None = None
 
@@ -162,7 +163,7 @@ class Socket:
         if foreign := message.filter.foreign_to(channel):
             self._refuse(Refusal.INVALID, f"filter: {', '.join(foreign)} is nothing that this channel tells", channel)
             return
-        self._noted(self.principal, channel, True)
+        self._note(channel)
         self._leave(channel)
         self._filters[channel] = message.filter
         since = None if message.since is None else positions_in(message.since)
@@ -202,12 +203,31 @@ class Socket:
         self._expire_with_token()
         self.tell([said("renewed", **self._standing())])
         for channel in tuple(self._filters):
-            if not self._may(channel):
+            try:
+                self._go_on(channel)
+            except TransientFailure as error:
+                logger.warning("a socket's %s ends: %s", channel, error)
                 self._leave(channel)
-                self._refuse(Refusal.FORBIDDEN, "Your roles do not allow this any more.", channel)
-            elif channel in TOPICS and channel not in self._resuming:
-                # account numbers may be shown from now on, or no more
-                self._hub.feeds[channel].join(self, self.wanted(channel), time.monotonic())
+                self._refuse(Refusal.UNAVAILABLE, "It cannot be recorded now; subscribe again.", channel)
+
+    def _go_on(self, channel: Channel) -> None:
+        """With a channel, as its person's roles are now. Raises AuditAway."""
+        if not self._may(channel):
+            self._leave(channel)
+            self._refuse(Refusal.FORBIDDEN, "Your roles do not allow this any more.", channel)
+            self._noted_as.pop(channel, None)
+            self._noted(self.principal, channel, False)
+            return
+        self._note(channel)
+        if channel in TOPICS and channel not in self._resuming:
+            # account numbers may be shown from now on, or no more
+            self._hub.feeds[channel].join(self, self.wanted(channel), time.monotonic())
+
+    def _note(self, channel: Channel) -> None:
+        """Once a socket, and again under other roles: who subscribes over and over does not fill the trail."""
+        if self._noted_as.get(channel) != self.principal.roles:
+            self._noted(self.principal, channel, True)
+            self._noted_as[channel] = self.principal.roles
 
     def wanted(self, channel: Channel) -> Wanted:
         """What the client is shown of a channel, by its filter and by what its person may see now."""

@@ -15,7 +15,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+import jwt
 import orjson
+import psycopg
 from pydantic import TypeAdapter
 
 from recon_stream.security.realm import demo_users
@@ -90,6 +92,14 @@ def token_of(settings: Settings, name: str) -> str:
     """A fresh access token of a demo user, from Keycloak."""
     user = next(user for user in demo_users() if user.role == name)
     return str(api_client(settings).token(user.username, user.password)["access_token"])
+
+
+async def subscriptions(settings: Settings, token: str) -> list[dict[str, Any]]:
+    """What the audit trail has of them so far, of the log-in that a token is from."""
+    session = jwt.decode(token, options={"verify_signature": False})["sid"]
+    query = "SELECT to_jsonb(a) FROM audit_logs a WHERE action = 'live.subscribe' AND session = %s ORDER BY seq"
+    async with await psycopg.AsyncConnection.connect(settings.database_web_url) as connection:
+        return [row[0] for row in await (await connection.execute(query, [session])).fetchall()]
 
 
 async def ticket_for(web: Web, token: str) -> str:

@@ -10,7 +10,7 @@ from recon_stream.security.roles import PERMISSIONS, Role
 from recon_stream.settings import Settings
 from recon_stream.web.live.channels import Channel
 from tests.web.live.conftest import Tokens
-from tests.web.live.serving import Web, connected
+from tests.web.live.serving import Web, connected, subscriptions
 from tests.web.live.writing import ACCOUNT, Writer, account_break, broken, result, txn_id
 
 pytestmark = pytest.mark.stack
@@ -151,6 +151,20 @@ async def test_each_second_is_told(web: Web, token: Tokens, writer: Writer) -> N
         status = await client.hear("status")
         assert (status["live"], status["reason"]) == (True, None)
         assert status["sockets"] >= 1
+
+
+async def test_who_subscribes_over_and_over_does_not_fill_the_trail(web: Web, served: Settings, token: Tokens) -> None:
+    """A channel is noted once a socket, however often it is left and joined."""
+    mine = token("auditor")
+    async with connected(web, mine) as client:
+        for _ in range(10):
+            await client.subscribe("status")
+            await client.say("unsubscribe", channel="status")
+        await client.subscribe("results")
+        seen: list[str] = []
+        while "results" not in seen:
+            seen = [entry["object"] for entry in await subscriptions(served, mine)]
+        assert seen == ["status", "results"]
 
 
 async def test_the_audit_trail_knows_who_watched_what(web: Web, served: Settings, token: Tokens) -> None:

@@ -13,7 +13,7 @@ from recon_stream.security.realm import DEMO_USERS_FILE, REALM_FILE
 from recon_stream.settings import Settings
 from tests.security.logins import as_administrator
 from tests.web.live.conftest import Tokens
-from tests.web.live.serving import Web, connected, serving, token_of
+from tests.web.live.serving import Web, connected, serving, subscriptions, token_of
 from tests.web.live.writing import ACCOUNT, Writer, broken, txn_id
 
 pytestmark = pytest.mark.stack
@@ -77,7 +77,8 @@ async def test_a_renewed_token_brings_other_roles(web: Web, served: Settings, to
     user = admin.get_user_id("operator")
     roles = {name: admin.get_realm_role(name) for name in ("operator", "viewer")}
     first, second = txn_id(), txn_id()
-    async with connected(web, token("operator")) as client:
+    before, after = token("operator"), ""
+    async with connected(web, before) as client:
         await client.subscribe("dead_letters")
         await client.subscribe("mismatches")
         await writer.mismatches(broken(first))
@@ -86,7 +87,8 @@ async def test_a_renewed_token_brings_other_roles(web: Web, served: Settings, to
         admin.assign_realm_roles(user, [roles["viewer"]])
         admin.delete_realm_roles_of_user(user, [roles["operator"]])
         try:
-            await client.say("renew", token=token_of(served, "operator"))
+            after = token_of(served, "operator")
+            await client.say("renew", token=after)
         finally:
             admin.assign_realm_roles(user, [roles["operator"]])
             admin.delete_realm_roles_of_user(user, [roles["viewer"]])
@@ -96,3 +98,7 @@ async def test_a_renewed_token_brings_other_roles(web: Web, served: Settings, to
         await writer.mismatches(broken(second))
         seen = await client.items("mismatches", lambda item: item["txn_id"] == second)
         assert seen[-1]["legs"]["CORE"]["account"] == "••••2051"
+        held: list[tuple[str, str, str]] = []
+        while len(held) < 2:
+            held = [(one["outcome"], one["object"], one["role"]) for one in await subscriptions(served, after)]
+    assert sorted(held) == [("ALLOWED", "mismatches", "viewer"), ("DENIED", "/ws", "viewer")]
