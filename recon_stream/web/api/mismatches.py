@@ -13,7 +13,7 @@ from recon_stream.domain.breaks import BreakClass
 from recon_stream.security.roles import Permission
 from recon_stream.storage import reading
 from recon_stream.storage.reading import BREAK_ORDERS, BreakFilter
-from recon_stream.web.api.transactions import Amount, Severity, Subject, comparable, minor_of, visible_account
+from recon_stream.web.api.transactions import Amount, Severity, Subject, shared_filters
 from recon_stream.web.call import Call
 from recon_stream.web.endpoints import Parameters, Reply, endpoint
 from recon_stream.web.exporting import MEDIA, Formatted, export
@@ -106,18 +106,4 @@ F = TypeVar("F", bound=MismatchesFilter)
 
 def wanted(call: Call[F, None]) -> BreakFilter:
     """The filter that a query asks for. Raises Problem."""
-    query = call.query
-    currency = comparable(query.sort, query.currency, query.amount_min, query.amount_max)
-    return BreakFilter(
-        state=query.state,
-        classes=query.break_class,
-        subjects=query.source,
-        severities=query.severity,
-        account=visible_account(call, query.account),
-        currency=currency,
-        amount_min=minor_of("amount_min", query.amount_min, currency),
-        amount_max=minor_of("amount_max", query.amount_max, currency),
-        since=query.since,
-        before=query.before,
-        text=query.text,
-    )
+    return BreakFilter(state=call.query.state, **shared_filters(call))

@@ -178,38 +178,42 @@ F = TypeVar("F", bound=TransactionsFilter)
 
 def wanted(call: Call[F, None]) -> TransactionFilter:
     """The filter that a query asks for. Raises Problem."""
+    return TransactionFilter(verdicts=call.query.verdict, **shared_filters(call))
+
+
+def shared_filters(call: Call[Any, None]) -> dict[str, Any]:
+    """What both lists can be filtered by, as the caller may ask for it. Raises Problem."""
     query = call.query
-    currency = comparable(query.sort, query.currency, query.amount_min, query.amount_max)
-    return TransactionFilter(
-        verdicts=query.verdict,
-        classes=query.break_class,
-        subjects=query.source,
-        severities=query.severity,
-        account=visible_account(call, query.account),
-        currency=currency,
-        amount_min=minor_of("amount_min", query.amount_min, currency),
-        amount_max=minor_of("amount_max", query.amount_max, currency),
-        since=query.since,
-        before=query.before,
-        text=query.text,
-    )
+    currency = _comparable(query.sort, query.currency, query.amount_min, query.amount_max)
+    return {
+        "classes": query.break_class,
+        "subjects": query.source,
+        "severities": query.severity,
+        "account": _visible_account(call, query.account),
+        "currency": currency,
+        "amount_min": _minor_of("amount_min", query.amount_min, currency),
+        "amount_max": _minor_of("amount_max", query.amount_max, currency),
+        "since": query.since,
+        "before": query.before,
+        "text": query.text,
+    }
 
 
-def visible_account(call: Call[Any, Any], account: str | None) -> str | None:
+def _visible_account(call: Call[Any, Any], account: str | None) -> str | None:
     """The account that is asked for. Raises Problem: an answer would tell the number to a role that may not see it."""
     if account is not None and Permission.ACCOUNTS_READ not in call.who.permissions:
         raise forbidden()
     return account
 
 
-def comparable(sort: str, currency: str | None, *limits: str | None) -> str | None:
+def _comparable(sort: str, currency: str | None, *limits: str | None) -> str | None:
     """The currency that is asked for. Raises Problem where amounts are compared without one."""
     if currency is None and (sort.endswith("amount") or any(limit is not None for limit in limits)):
         raise invalid([Fault("query", "currency", "is needed, because amounts of different currencies do not compare")])
     return currency
 
 
-def minor_of(name: str, text: str | None, currency: str | None) -> int | None:
+def _minor_of(name: str, text: str | None, currency: str | None) -> int | None:
     """Minor units of an amount in a query. Raises Problem."""
     if text is None:
         return None
