@@ -5,20 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import click
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.backlog import Backlog
 from benchmarks.children import RunFailed
@@ -26,11 +23,10 @@ from benchmarks.engines import build_product
 from benchmarks.kafka import Broker
 from benchmarks.machine import yardstick
 from benchmarks.measuring import follow
-from benchmarks.publishing import keep_results, put, write_results
 from benchmarks.roles import Role, fresh_stack
+from benchmarks.session import console, in_folder, tell
 from benchmarks.sink import Database, reconcile
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.errors import ReconError
 from recon_stream.security.commands import obtain
 from recon_stream.security.realm import demo_users
 from recon_stream.security.roles import Role as Who
@@ -40,15 +36,12 @@ from recon_stream.stack.services import SERVICES
 from recon_stream.storage.migrate import migrate
 from recon_stream.topics import RESULTS
 
-MARK = "make bench-api"
 CLIENTS = 4
 """Who ask at the same time, each as soon as it is answered."""
 WARM_SECONDS = 1.0
 READY_SECONDS = 60.0
 HEADINGS = ("asked", "answers", "p50 ms", "p95 ms", "p99 ms", "most ms", "answers/s", "bar p95", "load")
 BARS_MS = {"list": 50, "cached": 10, "counted": 150}
-
-console = Console()
 
 Query = Mapping[str, str]
 
@@ -251,29 +244,25 @@ async def samples(api: Api) -> tuple[list[str], list[str], dict[str, str]]:
 
 def report(runs: Sequence[Run], transactions: int, noise: float, publishing: bool) -> int:
     """Show the table, write the results; the exit code."""
-    table = Table(title=f"The API in front of {transactions:,} results")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "asked" else "right")
-    for run in runs:
-        table.add_row(*run.cells())
-    console.print(table)
     held = all(run.is_held for run in runs)
     verdict = (
         f"{transactions:,} results, {CLIENTS} clients at a time: bars {'held' if held else 'missed'}; "
         f"yardstick {noise:.2f} us"
     )
-    console.print(verdict, soft_wrap=True)
-    path = write_results("api", {"transactions": transactions, "runs": [asdict(run) for run in runs]})
-    console.print(f"Written to {path}", soft_wrap=True)
-    if publishing:
-        put(MARK, verdict, HEADINGS, [run.cells() for run in runs])
-        keep_results(path, "api")
-        console.print("Written to docs/performance.md")
+    tell(
+        "api",
+        f"The API in front of {transactions:,} results",
+        HEADINGS,
+        [run.cells() for run in runs],
+        verdict,
+        {"transactions": transactions, "runs": [asdict(run) for run in runs]},
+        publishing=publishing,
+    )
     return 0 if held else 1
 
 
 @click.command()
-@click.option("--transactions", type=click.IntRange(1_000), default=1_000_000, show_default=True)
+@click.option("--transactions", type=click.IntRange(10_000), default=1_000_000, show_default=True)
 @click.option("--seconds", type=click.FloatRange(2), default=8.0, show_default=True, help="For each question.")
 @click.option("--seed", type=click.IntRange(0), default=42, show_default=True)
 @click.option("--publish", "publishing", is_flag=True, help="Put the figures into docs/performance.md.")
@@ -282,15 +271,8 @@ def main(transactions: int, seconds: float, seed: int, publishing: bool) -> None
 
     The local services run on free ports in a folder that is deleted at the end. Exit code 1 where a bar is missed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="recon-api-"))
-    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
     noise = yardstick()
-    try:
-        runs = asyncio.run(measure_all(folder, transactions, seconds, seed))
-    except (ReconError, RunFailed) as error:
-        console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
-        raise SystemExit(2) from error
-    shutil.rmtree(folder)
+    runs = in_folder(partial(measure_all, transactions=transactions, seconds=seconds, seed=seed))
     raise SystemExit(report(runs, transactions, noise, publishing))
 
 

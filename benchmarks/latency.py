@@ -6,27 +6,24 @@ import asyncio
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from math import inf
 from pathlib import Path
 
 import click
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.engines import build_product
 from benchmarks.machine import yardstick
-from benchmarks.publishing import keep_results, put, write_results
 from benchmarks.roles import Role
+from benchmarks.session import console, measured, tell
 from recon_stream.avro import decode
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local
@@ -42,8 +39,6 @@ LATENCY_MS_MAX = {1_000: 50, 5_000: 80}
 """By the rate, of 95 in 100 results."""
 CPU_US_MAX = {1_000: 200}
 HEADINGS = ("events/s", "seen/s", "p50 ms", "p95 ms", "p99 ms", "most ms", "CPU us", "units/s", "load")
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,27 +166,12 @@ def main(rates: tuple[int, ...], seconds: float, publishing: bool) -> None:
 
     Exit code 1 where a bar is missed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="recon-latency-"))
-    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
-    settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
-    try:
-        runs = asyncio.run(measure_all(settings, folder, rates, seconds))
-    except (ReconError, RunFailed) as error:
-        console.print(f"[red]{error}[/]")
-        raise SystemExit(2) from error
-    finally:
-        asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
+    runs = measured(partial(measure_all, rates=rates, seconds=seconds))
     raise SystemExit(report(runs, seconds, publishing))
 
 
 def report(runs: Sequence[Run], seconds: float, publishing: bool) -> int:
     """Show the table, write the results; the exit code."""
-    table = Table(title="Milliseconds from the causing record to its result; CPU of the worker an event")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
-    for run in runs:
-        table.add_row(*run.cells())
-    console.print(table)
     held = all(
         run.p95 < LATENCY_MS_MAX.get(run.rate, inf) and run.cpu_us < CPU_US_MAX.get(run.rate, inf) for run in runs
     )
@@ -202,13 +182,15 @@ def report(runs: Sequence[Run], seconds: float, publishing: bool) -> int:
         f"p95 and CPU an event: bars ({bars}) {'held' if held else 'missed'}; {seconds:.0f} s at each rate; "
         f"yardstick {min(noise):.2f}-{max(noise):.2f} us"
     )
-    console.print(verdict, soft_wrap=True)
-    path = write_results("latency", {"seconds": seconds, "runs": [asdict(run) for run in runs]})
-    console.print(f"Written to {path}", soft_wrap=True)
-    if publishing:
-        put("make bench-latency", verdict, HEADINGS, [run.cells() for run in runs])
-        keep_results(path, "latency")
-        console.print("Written to docs/performance.md")
+    tell(
+        "latency",
+        "Milliseconds from the causing record to its result; CPU of the worker an event",
+        HEADINGS,
+        [run.cells() for run in runs],
+        verdict,
+        {"seconds": seconds, "runs": [asdict(run) for run in runs]},
+        publishing=publishing,
+    )
     return 0 if held else 1
 
 

@@ -5,35 +5,30 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.backlog import EVENTS_PER_TRANSACTION, Backlog, Expected, send
 from benchmarks.changelog import fill, leg
-from benchmarks.children import RunFailed
 from benchmarks.disk import Stored, size, stored
 from benchmarks.engines import build_product
 from benchmarks.kafka import Broker
 from benchmarks.machine import memory_at_its_highest, yardstick
 from benchmarks.measuring import QUIET_SECONDS, follow, quiet
 from benchmarks.oracle import Judgement, judge, product_claim, product_said
-from benchmarks.publishing import keep_results, put, write_results
 from benchmarks.roles import Role, fresh_stack
+from benchmarks.session import console, in_folder, tell
 from producers.plan import Record
 from recon_stream.domain.event import Source
-from recon_stream.errors import ReconError
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings
 from recon_stream.topics import RESULTS
 
-MARK = "make bench-scale"
 MEMORY_MB_MAX = 1536
 RATIO_MAX = 1.3
 READY_SECONDS = 1800.0
@@ -46,8 +41,6 @@ HEADINGS = (
     "open transactions", "disk bytes each", "recovery", "at rest", "at the highest", "CPU us", "to empty", "events/s",
     "CPU us, known", "load", "oracle",
 )  # fmt: skip
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,26 +195,22 @@ async def measure_all(folder: Path, sizes: Sequence[int], events: int, seed: int
 
 def report(runs: Sequence[Run], publishing: bool) -> int:
     """Show the table, write the results; the exit code."""
-    table = Table(title="A worker beside open transactions; CPU is user + system during the feed, an event")
     lines = [run.cells(runs[0].new.cpu_us) for run in runs]
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading == "oracle" else "right")
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
     highest, ratio = max(run.highest_mb for run in runs), max(run.new.cpu_us for run in runs) / runs[0].new.cpu_us
     noise = [value for run in runs for value in run.yardstick_us]
     verdict = (
         f"{highest} MB at the highest (bar: {MEMORY_MB_MAX}), {ratio:.2f} times the CPU of an empty state at most "
         f"(bar: {RATIO_MAX}), {runs[0].new.events:,} events; yardstick {min(noise):.2f}-{max(noise):.2f} us"
     )
-    console.print(verdict, soft_wrap=True)
-    path = write_results("scale", {"runs": [asdict(run) for run in runs]})
-    console.print(f"Written to {path}", soft_wrap=True)
-    if publishing:
-        put(MARK, verdict, HEADINGS, lines)
-        keep_results(path, "scale")
-        console.print("Written to docs/performance.md")
+    tell(
+        "scale",
+        "A worker beside open transactions; CPU is user + system during the feed, an event",
+        HEADINGS,
+        lines,
+        verdict,
+        {"runs": [asdict(run) for run in runs]},
+        publishing=publishing,
+    )
     met = highest <= MEMORY_MB_MAX and ratio <= RATIO_MAX
     return 0 if all(run.is_right for run in runs) and met else 1
 
@@ -245,14 +234,7 @@ def main(sizes: tuple[int, ...], events: int, seed: int, publishing: bool) -> No
     Each size has the local services for itself, on free ports in a folder that is deleted at the end. Exit code 1 where
     results or state are wrong, or a bar is missed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="recon-scale-"))
-    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
-    try:
-        runs = asyncio.run(measure_all(folder, sizes, events, seed))
-    except (ReconError, RunFailed) as error:
-        console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
-        raise SystemExit(2) from error
-    shutil.rmtree(folder)
+    runs = in_folder(partial(measure_all, sizes=sizes, events=events, seed=seed))
     raise SystemExit(report(runs, publishing))
 
 

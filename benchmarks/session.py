@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -17,7 +18,7 @@ from benchmarks.backlog import EVENTS_PER_TRANSACTION, MIX, Backlog
 from benchmarks.children import RunFailed
 from benchmarks.kafka import Broker
 from benchmarks.measuring import Engine, Run, measure, measure_start
-from benchmarks.publishing import write_results
+from benchmarks.publishing import keep_results, put, write_results
 from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings, load_settings
@@ -26,6 +27,8 @@ from recon_stream.stack.services import DATA_PATH
 from recon_stream.topics import create_topics
 
 console = Console()
+
+T = TypeVar("T")
 
 
 class Session:
@@ -78,24 +81,33 @@ class Session:
         return engine(self.settings, self._broker, self.folder, next(self._numbers))
 
 
-def measured(work: Callable[[Settings, Path], Coroutine[None, None, list[Run]]]) -> list[Run]:
-    """The runs that `work` makes, given settings of a stack that is not up yet and a folder.
+def measured(work: Callable[[Settings, Path], Coroutine[None, None, T]]) -> T:
+    """What `work` finds, given settings of a stack that is not up yet and a folder; the stack is down at the end. See in_folder."""
 
-    The stack is down at the end and the folder gone; where something fails, the folder stays for its logs and the program
-    ends with exit code 2.
+    async def with_stack(folder: Path) -> T:
+        settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
+        try:
+            return await work(settings, folder)
+        finally:
+            await local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)}))
+
+    return in_folder(with_stack)
+
+
+def in_folder(work: Callable[[Path], Coroutine[None, None, T]]) -> T:
+    """What `work` finds, given a folder that is gone at the end.
+
+    Where something fails, the folder stays for its logs and the program ends with exit code 2.
     """
     folder = Path(tempfile.mkdtemp(prefix="recon-bench-"))
     folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
-    settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
     try:
-        runs = asyncio.run(work(settings, folder))
+        found = asyncio.run(work(folder))
     except (ReconError, RunFailed) as error:
         console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
         raise SystemExit(2) from error
-    finally:
-        asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
     shutil.rmtree(folder)
-    return runs
+    return found
 
 
 def show(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
@@ -106,6 +118,21 @@ def show(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) ->
     for line in lines:
         table.add_row(*line)
     console.print(table)
+
+
+def tell(
+    name: str, title: str, headings: Sequence[str], lines: Sequence[Sequence[str]], verdict: str,
+    found: Mapping[str, object], *, publishing: bool,
+) -> None:  # fmt: skip
+    """Show table and verdict of `make bench-<name>` and write everything that was found; put it into the page, if asked to."""
+    show(title, headings, lines)
+    console.print(verdict, soft_wrap=True)
+    path = write_results(name, found)
+    console.print(f"Written to {path}", soft_wrap=True)
+    if publishing:
+        put(f"make bench-{name}", verdict, headings, lines)
+        keep_results(path, name)
+        console.print("Written to docs/performance.md")
 
 
 def keep(name: str, seed: int, runs: Sequence[Run], figures: Mapping[str, object]) -> Path:

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import LiteralString, Self
 
 import click
 import psutil
 import psycopg
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.backlog import EVENTS_PER_TRANSACTION, Backlog
-from benchmarks.children import RunFailed
 from benchmarks.engines import build_product
 from benchmarks.kafka import Broker
 from benchmarks.machine import memory_at_its_highest, yardstick
 from benchmarks.measuring import QUIET_SECONDS, follow, quiet
-from benchmarks.publishing import keep_results, put, write_results
 from benchmarks.roles import Role, fresh_stack
+from benchmarks.session import console, in_folder, tell
 from recon_stream.domain.event import SOURCE_TOPICS
-from recon_stream.errors import ReconError
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings
 from recon_stream.stack import local
 from recon_stream.storage.migrate import migrate
 from recon_stream.topics import RESULTS
 
-MARK = "make bench-sink"
 RAW_EVENTS_A_SECOND_MIN = 15_000
 READY_SECONDS, REST_SECONDS = 60.0, 60.0
 HEADINGS = ("agent", "records", "records/s", "min-max", "CPU us", "PostgreSQL us", "memory", "load", "rows")
@@ -46,8 +40,6 @@ COUNTS: dict[str, LiteralString] = {
     "open breaks": "SELECT count(*) FROM breaks WHERE state = 'OPEN'",
     "result_conflicts": "SELECT count(*) FROM result_conflicts",
 }
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,25 +198,21 @@ def report(runs: Sequence[Run], publishing: bool) -> int:
     """Show the table, write the results; the exit code."""
     by_agent = {agent: [run for run in runs if run.agent == agent] for agent in ("archive", "persist")}
     lines = [cells(agent, members) for agent, members in by_agent.items()]
-    table = Table(title="One sink on a backlog, medians")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("agent", "rows") else "right")
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
     rate = statistics.median(run.records_per_second for run in by_agent["archive"])
     noise = [run.yardstick_us for run in runs]
     verdict = (
         f"{rate:,.0f} raw events a second (bar: {RAW_EVENTS_A_SECOND_MIN:,}), {len(by_agent['archive'])} runs; "
         f"yardstick {min(noise):.2f}-{max(noise):.2f} us"
     )
-    console.print(verdict, soft_wrap=True)
-    path = write_results("sink", {"runs": [asdict(run) for run in runs]})
-    console.print(f"Written to {path}", soft_wrap=True)
-    if publishing:
-        put(MARK, verdict, HEADINGS, lines)
-        keep_results(path, "sink")
-        console.print("Written to docs/performance.md")
+    tell(
+        "sink",
+        "One sink on a backlog, medians",
+        HEADINGS,
+        lines,
+        verdict,
+        {"runs": [asdict(run) for run in runs]},
+        publishing=publishing,
+    )
     return 0 if all(run.state == "right" for run in runs) and rate >= RAW_EVENTS_A_SECOND_MIN else 1
 
 
@@ -239,14 +227,7 @@ def main(events: int, repeats: int, seed: int, publishing: bool) -> None:
     Each repetition has the local services for itself, on free ports in a folder that is deleted at the end. Exit code 1
     where rows are missing or wrong, or the bar is missed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="recon-sink-"))
-    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
-    try:
-        runs = asyncio.run(measure_all(folder, events, repeats, seed))
-    except (ReconError, RunFailed) as error:
-        console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
-        raise SystemExit(2) from error
-    shutil.rmtree(folder)
+    runs = in_folder(partial(measure_all, events=events, repeats=repeats, seed=seed))
     raise SystemExit(report(runs, publishing))
 
 

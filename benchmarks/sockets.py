@@ -5,27 +5,24 @@ from __future__ import annotations
 import asyncio
 import statistics
 import sys
-import tempfile
 import time
 import uuid
 from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import click
 import orjson
 import psutil
 from aiokafka import AIOKafkaProducer
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.listeners import Heard, Orders
 from benchmarks.machine import yardstick
-from benchmarks.publishing import keep_results, put, write_results
+from benchmarks.session import console, measured, tell
 from recon_stream.avro import encoder
-from recon_stream.errors import ReconError
 from recon_stream.security.commands import obtain
 from recon_stream.security.realm import demo_users
 from recon_stream.settings import Settings, load_settings, read_env_file
@@ -43,8 +40,6 @@ MOVED_MAX = 1.25
 HEADINGS = (
     "sockets", "silent", "too slow", "results/s", "p50", "p95", "p99", "most", "MB/s", "cores", "MB", "closed", "load",
 )  # fmt: skip
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,27 +200,12 @@ def main(sockets: int, rate: int, seconds: float, publishing: bool) -> None:
 
     Exit code 1 where a bar is missed.
     """
-    folder = Path(tempfile.mkdtemp(prefix="recon-sockets-"))
-    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
-    settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
-    try:
-        runs = asyncio.run(measure_all(settings, folder, sockets, rate, seconds))
-    except (ReconError, RunFailed) as error:
-        console.print(f"[red]{error}[/]")
-        raise SystemExit(2) from error
-    finally:
-        asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
+    runs = measured(partial(measure_all, sockets=sockets, rate=rate, seconds=seconds))
     raise SystemExit(report(runs, seconds, publishing))
 
 
 def report(runs: Sequence[Run], seconds: float, publishing: bool) -> int:
     """Show the table, write the results; the exit code."""
-    table = Table(title="Milliseconds from a record in recon_results to its arrival at a socket")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="right")
-    for run in runs:
-        table.add_row(*run.cells())
-    console.print(table)
     alone, beside_silent = runs
     moved = beside_silent.p95 / alone.p95
     held = alone.p95 < BAR_MS and moved <= MOVED_MAX and not any(run.closed for run in runs)
@@ -234,13 +214,15 @@ def report(runs: Sequence[Run], seconds: float, publishing: bool) -> int:
         f"no socket that reads is closed: {'held' if held else 'missed'}; {seconds:.0f} s each; "
         f"yardstick {alone.yardstick_us:.2f}-{beside_silent.yardstick_us:.2f} us"
     )
-    console.print(verdict, soft_wrap=True)
-    path = write_results("sockets", {"seconds": seconds, "runs": [asdict(run) for run in runs]})
-    console.print(f"Written to {path}", soft_wrap=True)
-    if publishing:
-        put("make bench-sockets", verdict, HEADINGS, [run.cells() for run in runs])
-        keep_results(path, "sockets")
-        console.print("Written to docs/performance.md")
+    tell(
+        "sockets",
+        "Milliseconds from a record in recon_results to its arrival at a socket",
+        HEADINGS,
+        [run.cells() for run in runs],
+        verdict,
+        {"seconds": seconds, "runs": [asdict(run) for run in runs]},
+        publishing=publishing,
+    )
     return 0 if held else 1
 
 
