@@ -51,7 +51,7 @@ export function shownTheme(): "light" | "dark" {
 }
 
 function apply(): void {
-  document.documentElement.dataset["theme"] = shownTheme();
+  document.documentElement.dataset.theme = shownTheme();
   listeners.forEach((listener) => listener());
 }
 

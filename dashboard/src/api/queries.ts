@@ -1,0 +1,39 @@
+/** What is asked by more than one page. */
+
+import { keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { dataOf, type Api } from "./client.ts";
+
+/** The three periods of charts. */
+export const PERIODS = { "1h": 3_600, "24h": 86_400, "7d": 604_800 } as const;
+export type PeriodName = keyof typeof PERIODS;
+
+/** The limiter allows three of /mismatches/stats in ten seconds, so a page asks for it every ten. */
+const STATS_MS = 10_000;
+const STATUS_MS = 10_000;
+
+function since(period: PeriodName): string {
+  return new Date(Date.now() - PERIODS[period] * 1000).toISOString();
+}
+
+export const statusQuery = (api: Api) =>
+  queryOptions({
+    queryKey: ["status"],
+    queryFn: ({ signal }) => dataOf(api.GET("/status", { signal })),
+    refetchInterval: STATUS_MS,
+  });
+
+export const transactionStatsQuery = (api: Api, period: PeriodName) =>
+  queryOptions({
+    queryKey: ["transactions", "stats", period],
+    queryFn: ({ signal }) => dataOf(api.GET("/transactions/stats", { signal, params: { query: { since: since(period) } } })),
+    refetchInterval: STATS_MS,
+    placeholderData: keepPreviousData,
+  });
+
+export const mismatchStatsQuery = (api: Api, period: PeriodName) =>
+  queryOptions({
+    queryKey: ["mismatches", "stats", period],
+    queryFn: ({ signal }) => dataOf(api.GET("/mismatches/stats", { signal, params: { query: { since: since(period) } } })),
+    refetchInterval: STATS_MS,
+    placeholderData: keepPreviousData,
+  });
