@@ -13,6 +13,8 @@ export default tseslint.config(
     rules: {
       ...reactHooks.configs.recommended.rules,
       ...jsxA11y.flatConfigs.strict.rules,
+      // what scrolls must be reached by the keyboard
+      "jsx-a11y/no-noninteractive-tabindex": ["error", { roles: ["region", "tabpanel"], tags: [] }],
       // the compiler of React is not used, and virtual lists and tables are not made for it
       "react-hooks/incompatible-library": "off",
     },

@@ -1,0 +1,70 @@
+import type { Schema } from "@/api/client.ts";
+import { Badge, Card, classes } from "@/components/ui.tsx";
+import { Instant, Money, Severity } from "@/components/values.tsx";
+import { breakClass, field, readable, source } from "@/lib/words.ts";
+
+type Break = Schema["BreakView"];
+
+/** Every break there was, open ones first. `chosen`: the one that the reader came for. */
+export function Breaks({ breaks, chosen }: { breaks: readonly Break[]; chosen: string | undefined }) {
+  if (!breaks.length) return null;
+  const sorted = [...breaks].sort((a, b) => Number(a.state !== "OPEN") - Number(b.state !== "OPEN"));
+  return (
+    <Card title="Breaks" bare>
+      <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Breaks of the transaction">
+        <table className="w-full min-w-180 text-sm">
+          <thead>
+            <tr className="border-b border-line text-left text-xs text-ink-2">
+              {["State", "Severity", "Class", "Odd one out", "Expected", "Says", "Difference"].map((name) => (
+                <th key={name} scope="col" className={classes("px-4 py-2.5 font-medium", name === "Difference" && "text-right")}>
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {sorted.map((each) => (
+              <tr key={each.break_id} className={classes("border-b border-line last:border-0", each.break_id === chosen && "bg-chosen")}>
+                <td className="px-4 py-2.5">
+                  <Badge tone={each.state === "OPEN" ? "bad" : "good"}>{readable(each.state)}</Badge>
+                  {each.resolution && <span className="ml-2 text-xs text-ink-2">{readable(each.resolution)}</span>}
+                </td>
+                <td className="px-4 py-2.5">
+                  <Severity code={each.severity} />
+                </td>
+                <td className="px-4 py-2.5">
+                  {breakClass(each.class)}
+                  {each.subtype && <span className="block text-xs text-ink-2">{readable(each.subtype)}</span>}
+                </td>
+                <td className="px-4 py-2.5">{source(each.subject)}</td>
+                <td className="px-4 py-2.5">
+                  <Evidence of={each.field} value={each.expected} />
+                </td>
+                <td className="px-4 py-2.5">
+                  <Evidence of={each.field} value={each.actual} />
+                </td>
+                <td className="px-4 py-2.5 text-right">
+                  <Money amount={each.delta} withSign />
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Card>
+  );
+}
+
+/** `expected` and `actual` as the API tells them: minor units, epoch milliseconds, or words. */
+function Evidence({ of, value }: { of: string; value: string | null }) {
+  if (value === null || value === "") return <span className="text-ink-3">–</span>;
+  if (of === "occurred_at" && /^\d{1,15}$/.test(value)) return <Instant at={new Date(Number(value)).toISOString()} />;
+  if (of === "amount_minor" && /^-?\d+$/.test(value)) {
+    return (
+      <span className="figures">
+        {value} <span className="text-xs text-ink-3">minor units</span>
+      </span>
+    );
+  }
+  return <span className="break-all" title={field(of)}>{value}</span>;
+}
