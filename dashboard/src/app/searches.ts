@@ -52,7 +52,8 @@ export const LiveSearch = v.object({
 export const DeadLettersSearch = v.object({
   reason: text,
   topic: text,
-  state: text,
+  state: one(["OPEN", "REPLAYED", "DISCARDED"]),
+  /** The one that is looked at: topic:partition:offset. */
   letter: text,
 });
 
@@ -60,9 +61,10 @@ export const AuditSearch = v.object({
   actor: text,
   action: text,
   object: text,
-  outcome: text,
+  outcome: one(["ALLOWED", "DENIED", "FAILED"]),
   address: text,
   request_id: text,
   since: at,
   before: at,
 });
+export type AuditSearch = v.InferOutput<typeof AuditSearch>;

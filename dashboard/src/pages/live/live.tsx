@@ -1,8 +1,9 @@
 /** What is decided, as it is decided: follows a channel, with pause and filter. */
 
 import { getRouteApi, Link } from "@tanstack/react-router";
+import { useVirtualizer } from "@tanstack/react-virtual";
 import { Pause, Play, Trash2 } from "lucide-react";
-import { useEffect, useReducer, type ReactNode } from "react";
+import { useEffect, useReducer, useRef, type ReactNode } from "react";
 import { useHotkeys } from "react-hotkeys-hook";
 import { useChannel, useLinkState, useLiveStats, useLiveStatus, useMay } from "@/app/context.ts";
 import { Empty } from "@/components/states.tsx";
@@ -178,12 +179,20 @@ const COLUMNS: Record<Channel, string[]> = {
   dead_letters: ["Published", "Record", "Reason", "Detail"],
 };
 
+const LINE_PIXELS = 36;
+
+/** Only what can be seen is painted: at two thousand lines a second, all of them are new with every batch. */
 function Lines({ channel, items }: { channel: Channel; items: readonly Items[Channel][] }) {
+  const ref = useRef<HTMLDivElement>(null);
+  const rows = useVirtualizer({ count: items.length, getScrollElement: () => ref.current, estimateSize: () => LINE_PIXELS, overscan: 6 });
+  const seen = rows.getVirtualItems();
+  const above = seen[0]?.start ?? 0;
+  const below = rows.getTotalSize() - (seen.at(-1)?.end ?? 0);
   return (
-    <div className="max-h-[calc(100dvh-17rem)] overflow-auto" tabIndex={0} role="region" aria-label="Newest lines">
-      <table className="w-full text-sm">
+    <div ref={ref} className="h-[calc(100dvh-17rem)] min-h-80 overflow-auto" tabIndex={0} role="region" aria-label="Newest lines">
+      <table className="w-full text-sm" aria-rowcount={items.length + 1}>
         <thead className="sticky top-0 z-10 bg-surface shadow-[0_1px_0_var(--line)]">
-          <tr className="text-left text-xs text-ink-2">
+          <tr className="text-left text-xs text-ink-2" aria-rowindex={1}>
             {COLUMNS[channel].map((name) => (
               <th key={name} scope="col" className={`px-4 py-2.5 font-medium whitespace-nowrap ${name === "Amount" ? "text-right" : ""}`}>
                 {name}
@@ -192,16 +201,23 @@ function Lines({ channel, items }: { channel: Channel; items: readonly Items[Cha
           </tr>
         </thead>
         <tbody>
-          {items.map((item) => (
-            <tr key={keyOf(item)} className="border-b border-line last:border-0 hover:bg-hover">
-              <Cell>
-                <Instant at={item.published_at} as="clock" />
-              </Cell>
-              {channel === "results" && "verdict" in item && <ResultCells item={item} />}
-              {channel === "mismatches" && "legs" in item && <MismatchCells item={item} />}
-              {channel === "dead_letters" && "reason" in item && <LetterCells item={item} />}
-            </tr>
-          ))}
+          {above > 0 && <tr aria-hidden style={{ height: above }} />}
+          {seen.map(({ index }) => {
+            const item = items[index];
+            return (
+              item && (
+                <tr key={keyOf(item)} aria-rowindex={index + 2} className="h-9 border-b border-line hover:bg-hover">
+                  <Cell>
+                    <Instant at={item.published_at} as="clock" />
+                  </Cell>
+                  {channel === "results" && "revision" in item && !("legs" in item) && <ResultCells item={item} />}
+                  {channel === "mismatches" && "legs" in item && <MismatchCells item={item} />}
+                  {channel === "dead_letters" && "reason" in item && <LetterCells item={item} />}
+                </tr>
+              )
+            );
+          })}
+          {below > 0 && <tr aria-hidden style={{ height: below }} />}
         </tbody>
       </table>
     </div>
@@ -209,7 +225,7 @@ function Lines({ channel, items }: { channel: Channel; items: readonly Items[Cha
 }
 
 function Cell({ children, className = "" }: { children: ReactNode; className?: string }) {
-  return <td className={`px-4 py-1.5 align-top ${className}`}>{children}</td>;
+  return <td className={`max-w-96 truncate px-4 ${className}`}>{children}</td>;
 }
 
 function TransactionLink({ id }: { id: string }) {
@@ -253,7 +269,7 @@ function MismatchCells({ item }: { item: MismatchItem }) {
       <Cell>
         <Severity code={item.severity} />
       </Cell>
-      <Cell className="min-w-72">{item.explanation[0] ?? <span className="text-ink-2">All breaks resolved.</span>}</Cell>
+      <Cell>{item.explanation.length ? <span title={item.explanation.join("\n")}>{item.explanation[0]}</span> : <span className="text-ink-2">All breaks resolved.</span>}</Cell>
       <Cell className="text-right">
         <Money amount={item.amount} />
       </Cell>
@@ -273,8 +289,10 @@ function LetterCells({ item }: { item: DeadLetterItem }) {
       <Cell>
         <Badge tone="bad">{item.reason}</Badge>
       </Cell>
-      <Cell className="min-w-72">
-        {source(item.place.topic.replace("_txns", "").toUpperCase())}: {item.detail}
+      <Cell>
+        <span title={item.detail}>
+          {source(item.place.topic.replace("_txns", "").toUpperCase())}: {item.detail}
+        </span>
       </Cell>
     </>
   );

@@ -65,7 +65,7 @@ export function oddOnes(breaks: readonly Break[]): string[] {
 export function largestDelta(breaks: readonly Break[]): Schema["Money"] | null {
   const size = (each: Schema["Money"]) => BigInt(each.minor.replace("-", ""));
   return breaks
-    .filter((each) => each.state === "OPEN" && each.delta)
-    .map((each) => each.delta!)
+    .filter((each) => each.state === "OPEN")
+    .flatMap((each) => each.delta ?? [])
     .reduce<Schema["Money"] | null>((largest, each) => (largest && size(largest) >= size(each) ? largest : each), null);
 }
