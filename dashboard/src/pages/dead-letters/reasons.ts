@@ -9,6 +9,13 @@ export const REASONS: Record<string, { about: string; todo: string }> = {
   BAD_KEY: { about: "The key is none that can be used", todo: "Correct the feed; it must send again." },
   TOO_LATE: { about: "It came after its case was closed", todo: "Decide by hand: the case is no longer kept. A replay is refused again." },
   CASE_FULL: { about: "Its transaction has too many events", todo: "Look for a loop in the feed that sends the transaction again and again." },
+  WRONG_SOURCE: { about: "It names another source than its topic", todo: "The feed writes to the wrong topic. Correct it; it must send again." },
+  EMPTY_FIELD: { about: "A field that must be filled is empty", todo: "Correct the feed; the detail names the field." },
+  UNKNOWN_STATUS: { about: "The rules do not know its status", todo: "Add the status to the rules, then replay." },
+  UNKNOWN_CURRENCY: { about: "Its currency is none of ISO 4217", todo: "Correct the feed; it must send again." },
+  NEGATIVE_AMOUNT: { about: "Its amount is below zero", todo: "Correct the feed: the direction says debit or credit, not the sign." },
+  NEGATIVE_REVISION: { about: "Its revision is below zero", todo: "Correct the feed; it must send again." },
+  FUTURE_DATED: { about: "Its time lies in the future", todo: "Check the clock of the feed; replay once its time has come." },
   KEY_MISMATCH: { about: "Key and transaction id differ", todo: "The feed partitions by something else. Correct it; it must send again." },
 };
 

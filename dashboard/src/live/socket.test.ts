@@ -1,0 +1,173 @@
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { ResultItem } from "./messages.ts";
+import { LiveSocket } from "./socket.ts";
+
+/** The far end of a socket, as the server of docs/live.md would behave; the browser tests have the real one. */
+class FarEnd {
+  static all: FarEnd[] = [];
+  readyState: number = WebSocket.OPEN;
+  said: Record<string, unknown>[] = [];
+  onmessage: ((event: { data: string }) => void) | undefined;
+  onclose: ((event: { code: number }) => void) | undefined;
+
+  constructor() {
+    FarEnd.all.push(this);
+  }
+
+  send(text: string): void {
+    this.said.push(JSON.parse(text) as Record<string, unknown>);
+  }
+
+  close(): void {
+    this.readyState = WebSocket.CLOSED;
+  }
+
+  tell(message: object): void {
+    this.onmessage?.({ data: JSON.stringify(message) });
+  }
+
+  hello(seconds = 300): void {
+    this.tell({ type: "hello", channels: ["results"], expires_at: new Date(Date.now() + seconds * 1000).toISOString() });
+  }
+
+  cut(code = 1006): void {
+    this.readyState = WebSocket.CLOSED;
+    this.onclose?.({ code });
+  }
+
+  subscriptions(): Record<string, unknown>[] {
+    return this.said.filter((message) => message.type === "subscribe" && message.channel === "results");
+  }
+}
+
+const item = (offset: string) => ({ partition: 0, offset }) as ResultItem;
+const newest = () => FarEnd.all.at(-1)!;
+
+let socket: LiveSocket;
+let onExpired: () => void;
+let told: ResultItem[];
+let reloads: number;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  FarEnd.all = [];
+  told = [];
+  reloads = 0;
+  onExpired = vi.fn();
+  socket = new LiveSocket({
+    address: () => Promise.resolve("ws://test"),
+    token: () => Promise.resolve("fresh"),
+    onExpired: () => onExpired(),
+    open: () => new FarEnd() as unknown as WebSocket,
+  });
+});
+
+afterEach(() => {
+  socket.stop();
+  vi.useRealTimers();
+});
+
+async function start(): Promise<FarEnd> {
+  socket.start();
+  await vi.advanceTimersByTimeAsync(0);
+  return newest();
+}
+
+function follow(filter = {}): () => void {
+  return socket.listen("results", { filter, onItems: (items) => void told.push(...items), onReload: () => (reloads += 1) });
+}
+
+it("subscribes what is wanted once the server has said hello", async () => {
+  follow({ verdict: ["BROKEN"] });
+  const end = await start();
+  expect(end.said).toEqual([]);
+  end.hello();
+  expect(socket.state).toBe("live");
+  expect(end.subscriptions()).toEqual([{ type: "subscribe", channel: "results", filter: { verdict: ["BROKEN"] } }]);
+});
+
+it("goes on after a break where it was", async () => {
+  follow();
+  const end = await start();
+  end.hello();
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "10", "1": "7" } });
+  end.tell({ type: "messages", channel: "results", position: { "0": "12" }, items: [item("12")] });
+  end.cut();
+  expect(socket.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(1_000);
+  newest().hello();
+  expect(newest().subscriptions()[0]).toMatchObject({ from: { "0": "12", "1": "7" } });
+});
+
+it("leaves out what an older filter let through", async () => {
+  const end = await start();
+  end.hello();
+  const stop = follow({ verdict: ["BROKEN"] });
+  end.tell({ type: "subscribed", channel: "results", position: {} });
+  stop();
+  follow({ verdict: ["MATCHED"] });
+  end.tell({ type: "messages", channel: "results", position: { "0": "1" }, items: [item("1")] });
+  expect(told).toEqual([]);
+  end.tell({ type: "subscribed", channel: "results", position: {} });
+  end.tell({ type: "messages", channel: "results", position: { "0": "2" }, items: [item("2")] });
+  expect(told).toEqual([item("2")]);
+});
+
+it("says that the lists must be read anew, and goes on from there", async () => {
+  follow();
+  const end = await start();
+  end.hello();
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "1" } });
+  end.tell({ type: "reload", channel: "results", reason: "gone", position: { "0": "90" } });
+  expect(reloads).toBe(1);
+  end.cut();
+  await vi.advanceTimersByTimeAsync(1_000);
+  newest().hello();
+  expect(newest().subscriptions()[0]).toMatchObject({ from: { "0": "90" } });
+});
+
+it("takes silence for a dead connection", async () => {
+  const end = await start();
+  end.hello();
+  await vi.advanceTimersByTimeAsync(9_000);
+  end.tell({ type: "status", at: "", live: true, reason: null, behind: {}, sockets: 1 });
+  await vi.advanceTimersByTimeAsync(9_000);
+  expect(socket.state).toBe("live");
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect(socket.state).toBe("reconnecting");
+});
+
+it("renews itself before its token ends, once", async () => {
+  const end = await start();
+  end.hello(70);
+  await vi.advanceTimersByTimeAsync(8_000);
+  expect(end.said.some((message) => message.type === "renew")).toBe(false);
+  end.tell({ type: "status" });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(end.said.filter((message) => message.type === "renew")).toEqual([{ type: "renew", token: "fresh" }]);
+});
+
+it("says that the token has run out, and tries again with another", async () => {
+  const end = await start();
+  end.hello();
+  end.cut(4401);
+  expect(onExpired).toHaveBeenCalledOnce();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(FarEnd.all).toHaveLength(2);
+});
+
+it("waits longer after each failure, and is at rest once stopped", async () => {
+  await start();
+  for (let failure = 0; failure < 6; failure += 1) {
+    newest().cut();
+    await vi.advanceTimersByTimeAsync(12_000);
+  }
+  const attempts = FarEnd.all.length;
+  expect(attempts).toBe(7);
+  newest().cut();
+  await vi.advanceTimersByTimeAsync(3_900);
+  expect(FarEnd.all).toHaveLength(attempts);
+  socket.stop();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(FarEnd.all).toHaveLength(attempts);
+});
