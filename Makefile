@@ -3,17 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 PEERS := .venv-peers
+# the dashboard, where the web role finds it, and the Node that builds it
+DASHBOARD := recon_stream/web/dashboard/index.html
+NODE := cd dashboard && PATH="$(CURDIR)/$(BIN):$$PATH"
 T ?= tests
 # two at a time, each with services of its own; one where services that already run are given
 PROCESSES ?= $(if $(RECON_TEST_STATE_DIR),0,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check native bench bench-peers bench-recovery bench-latency bench-scale bench-sink bench-api bench-sockets stack-up stack-down clean
+.PHONY: help setup demo test test-faults check dashboard native bench bench-peers bench-recovery bench-latency bench-scale bench-sink bench-api bench-sockets stack-up stack-down clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(READY) ## Make .venv with the locked packages, start the services, check everything, say where it is
+setup: $(READY) $(DASHBOARD) ## Make .venv with the locked packages, start the services, check everything, say where it is
 	$(BIN)/recon-stream setup
 
 $(READY): requirements.lock setup.cfg pyproject.toml
@@ -23,10 +26,10 @@ $(READY): requirements.lock setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 
-demo: $(READY) ## Start everything, send 30,000 transactions with faults, prove that each was found (ONCE=1: then end)
+demo: $(READY) $(DASHBOARD) ## Start everything, send 30,000 transactions with faults, prove that each was found (ONCE=1: then end)
 	$(BIN)/recon-stream demo $(if $(ONCE),--once)
 
-test: $(READY) ## Run all checks and tests on the real services (T=path for some of them)
+test: $(READY) $(DASHBOARD) ## Run all checks and tests on the real services (T=path for some of them)
 	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder $(T)
 
 test-faults: $(READY) ## Break everything, one scenario after the other, with a table at the end (ONLY="names" SEED=1)
@@ -37,6 +40,15 @@ check: $(READY) ## Style, types and import layers only
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+dashboard: $(DASHBOARD) ## Build the dashboard, where something of it has changed
+
+dashboard/node_modules/.package-lock.json: dashboard/package-lock.json $(READY)
+	$(NODE) npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+$(DASHBOARD): dashboard/node_modules/.package-lock.json $(shell find dashboard/src dashboard/public -type f) dashboard/index.html dashboard/vite.config.ts dashboard/tsconfig.json
+	$(NODE) npm run --silent build -- --logLevel=warn
 
 native: $(READY) ## Compile the data path into build/native (docs/operations.md)
 	$(BIN)/python deploy/native.py build/native

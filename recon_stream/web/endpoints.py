@@ -64,6 +64,8 @@ class Endpoint:
     """Name of the action in the audit trail; None where nobody's data is shown."""
     records_itself: bool = False
     """The handler writes the entry, with what only it knows."""
+    is_limited: bool = True
+    """False: files from memory, of which a page asks for dozens; cheaper than asking the limiter."""
     tag: str = ""
 
     @property

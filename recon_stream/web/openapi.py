@@ -139,7 +139,12 @@ def _responses(each: Endpoint, names: Any) -> dict[str, Any]:
     if each.method == "GET" and each.status == 200:
         responses["304"] = {"description": "As before: it still has the ETag of `If-None-Match`."}
     for status, about in _PROBLEMS.items():
-        if (each.needs is None and status in (401, 403)) or (each.method == "GET" and status == 409):
+        is_ruled_out = (
+            (each.needs is None and status in (401, 403))
+            or (each.method == "GET" and status == 409)
+            or (not each.is_limited and status == 429)
+        )
+        if is_ruled_out:
             continue
         problem = {"schema": names[(ProblemDocument, "serialization")]}
         responses[str(status)] = {"description": about, "content": {"application/problem+json": problem}}

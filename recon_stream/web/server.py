@@ -139,10 +139,7 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
     """One request to one endpoint. Raises Problem."""
     services = request.app[SERVICES]
     address = client_of(request.remote or "", request.headers.getall("X-Forwarded-For", []), services.proxies)
-    quota = await services.limiter.spend(address, endpoint.path)
-    if not quota.allowed:
-        detail = f"At most {quota.limit} calls in 10 seconds; try again in {quota.reset_seconds} s."
-        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", detail, headers=quota.headers())
+    quota = await _counted(services, address, endpoint)
     trail = Trail(services, endpoint, request, address)
     principal = None
     if endpoint.needs is not None:
@@ -170,7 +167,18 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         # noted before the data leaves: what cannot be recorded is not shown
         trail.read(principal, endpoint.records, call.path, filters_of(call.query))
     reply = await endpoint.handler(call)
-    return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota.headers())
+    return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota)
+
+
+async def _counted(services: Services, address: str, endpoint: Endpoint) -> dict[str, str]:
+    """Headers that say what is left of the limit. Raises Problem 429."""
+    if not endpoint.is_limited:
+        return {}
+    quota = await services.limiter.spend(address, endpoint.path)
+    if not quota.allowed:
+        detail = f"At most {quota.limit} calls in 10 seconds; try again in {quota.reset_seconds} s."
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", detail, headers=quota.headers())
+    return quota.headers()
 
 
 async def _identified(request: web.Request, services: Services, trail: Trail) -> Principal:

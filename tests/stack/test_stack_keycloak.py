@@ -80,14 +80,17 @@ def test_the_dashboard_may_return_to_where_the_web_role_listens_now(identity: Se
     client_id = admin.get_client_id(DASHBOARD)
     assert client_id is not None
     before = admin.get_client(client_id)
-    assert before["redirectUris"] == ["http://127.0.0.1:8000/"]
+    assert before["redirectUris"] == ["http://127.0.0.1:8000/dashboard/"]
     moved = replace(identity, web_port=8123, web_host="0.0.0.0")
 
     asyncio.run(local.up(moved, services=IDENTITY))
 
     after = admin.get_client(client_id)
-    assert (after["redirectUris"], after["webOrigins"]) == (["http://127.0.0.1:8123/"], ["http://127.0.0.1:8123"])
-    assert after["attributes"]["post.logout.redirect.uris"] == "http://127.0.0.1:8123/"
+    assert (after["redirectUris"], after["webOrigins"]) == (
+        ["http://127.0.0.1:8123/dashboard/"],
+        ["http://127.0.0.1:8123"],
+    )
+    assert after["attributes"]["post.logout.redirect.uris"] == "http://127.0.0.1:8123/dashboard/"
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"redirectUris", "webOrigins", "baseUrl", "attributes"}
 

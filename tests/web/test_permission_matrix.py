@@ -20,6 +20,11 @@ BY_TICKET = "by ticket"
 ALL, ALL_BUT_VIEWERS, OVERSEERS = "admin auditor operator viewer", "admin auditor operator", "admin auditor"
 
 TABLE = {
+    "GET /": PUBLIC,
+    "GET /dashboard/config.json": PUBLIC,
+    "GET /dashboard/": PUBLIC,
+    "GET /dashboard/{page}": PUBLIC,
+    "GET /dashboard/{page}/{item}": PUBLIC,
     "GET /health": PUBLIC,
     "GET /openapi.json": PUBLIC,
     "GET /docs": PUBLIC,
@@ -48,7 +53,14 @@ TABLE = {
     "GET /ws": BY_TICKET,
 }
 """Operation -> who may."""
-PATHS = {"file": "start.js", "txn_id": "T003", "break_id": "b003", "letter_id": "core_txns:0:1"}
+PATHS = {
+    "page": "transactions",
+    "item": "T003",
+    "file": "start.js",
+    "txn_id": "T003",
+    "break_id": "b003",
+    "letter_id": "core_txns:0:1",
+}
 ASKING = {"request_key": "request-1", "dry_run": True}
 """Of each POST: nothing is done."""
 CALLERS: tuple[Role | None, ...] = (*Role, None)

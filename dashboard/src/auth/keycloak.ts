@@ -4,7 +4,7 @@ import Keycloak from "keycloak-js";
 import * as v from "valibot";
 
 const Config = v.object({
-  keycloak: v.object({ url: v.string(), realm: v.string(), clientId: v.string() }),
+  keycloak: v.object({ url: v.string(), realm: v.string(), client_id: v.string() }),
   version: v.string(),
 });
 export type Config = v.InferOutput<typeof Config>;
@@ -35,7 +35,8 @@ export class Session {
     const answer = await fetch(`${BASE}config.json`, { cache: "no-store" });
     if (!answer.ok) throw new Error(`The server does not tell its configuration (${answer.status}).`);
     const config = v.parse(Config, await answer.json());
-    const keycloak = new Keycloak(config.keycloak);
+    const { url, realm, client_id: clientId } = config.keycloak;
+    const keycloak = new Keycloak({ url, realm, clientId });
     const here = location.pathname + location.search;
     const isReturn = /[#&]state=/.test(location.hash);
     if (!isReturn) sessionStorage.setItem(WANTED, here);

@@ -32,6 +32,8 @@ REQUEST_TIMEOUT = 10
 
 # What Keycloak fixes when it is built; an archive that was built otherwise is another one in the cache.
 BUILD_OPTIONS = ("--db=dev-file", "--health-enabled=true", "--metrics-enabled=true")
+DASHBOARD_PATH = "/dashboard/"
+"""Where a browser comes back to from Keycloak, as in the realm's file."""
 PROGRAMS = ("conf", "lib", "providers", "themes")
 
 # What its own start script gives to Java. That script would stay between us and the server, and could be killed alone.
@@ -111,7 +113,7 @@ class Keycloak(Service):
     async def configure(self, context: Context) -> None:
         """Let the dashboard's client return to where the web role listens now: the realm may be older than that address."""
         secrets = [context.state.passwords[name] for name in ("keycloak_admin", "keycloak_client")]
-        wanted = hashlib.sha256("\n".join([dashboard_url(context), *secrets]).encode()).hexdigest()
+        wanted = hashlib.sha256("\n".join([dashboard_url(context) + DASHBOARD_PATH, *secrets]).encode()).hexdigest()
         configured = context.folders.data(self.name) / CONFIGURED
         if not configured.is_file() or configured.read_text() != wanted:
             await asyncio.to_thread(_configure_dashboard, context)
@@ -174,7 +176,8 @@ def _configure_dashboard(context: Context) -> None:
     from keycloak.exceptions import KeycloakAuthenticationError, KeycloakError
 
     url = dashboard_url(context)
-    wanted = {"baseUrl": f"{url}/", "redirectUris": [f"{url}/"], "webOrigins": [url]}
+    page = url + DASHBOARD_PATH
+    wanted = {"baseUrl": page, "redirectUris": [page], "webOrigins": [url]}
     try:
         admin = administrator(context.state)
         client_id = admin.get_client_id(DASHBOARD)
@@ -182,7 +185,7 @@ def _configure_dashboard(context: Context) -> None:
             raise StartFailed(f"The realm {REALM} has no client {DASHBOARD}; `recon-stream stack reset` makes it anew")
         client = admin.get_client(client_id)
         if any(client[name] != value for name, value in wanted.items()):
-            wanted["attributes"] = client["attributes"] | {"post.logout.redirect.uris": f"{url}/"}
+            wanted["attributes"] = client["attributes"] | {"post.logout.redirect.uris": page}
             admin.update_client(client_id, client | wanted)
     except KeycloakAuthenticationError as error:
         raise StartFailed(

@@ -2,6 +2,7 @@
 
 from recon_stream.web.api import (
     audit,
+    dashboard,
     dead_letters,
     documents,
     health,
@@ -15,6 +16,7 @@ from recon_stream.web.api import (
 
 __all__ = [
     "audit",
+    "dashboard",
     "dead_letters",
     "documents",
     "health",

@@ -1,0 +1,121 @@
+"""The dashboard: the files of its build, and what a browser must know before it can log in. All of it is public and the same for all."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from mimetypes import guess_type
+from typing import Any
+
+from aiohttp import web
+from pydantic import ConfigDict
+
+from recon_stream import __version__
+from recon_stream.web.call import Call
+from recon_stream.web.endpoints import Answer, Parameters, Reply, endpoint
+from recon_stream.web.problems import not_found, unavailable
+
+ASSETS = "assets"
+"""Folder of the files whose names change with their contents."""
+_KEEP_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
+_ASK_EACH_TIME = {"Cache-Control": "no-cache"}
+
+
+class ViewQuery(Parameters):
+    """The filters of a view; only the page itself reads them."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class KeycloakClient(Answer):
+    """Where browsers log in, and as which client."""
+
+    url: str
+    realm: str
+    client_id: str
+
+
+class DashboardConfig(Answer):
+    """What the page must know before anybody is logged in."""
+
+    keycloak: KeycloakClient
+    version: str
+
+
+@endpoint("GET", "/", needs=None, tag="Dashboard", media=("text/html",), status=302)
+async def root(_: Call[Any, None]) -> web.Response:
+    """Leads to the dashboard."""
+    return web.Response(status=302, headers={"Location": "/dashboard/"})
+
+
+@endpoint("GET", "/dashboard/config.json", needs=None, answers=DashboardConfig, tag="Dashboard")
+async def config(call: Call[Any, None]) -> Reply:
+    """Where a browser logs in."""
+    settings = call.services.settings
+    keycloak = {
+        "url": settings.keycloak_server_url,
+        "realm": settings.keycloak_realm,
+        "client_id": settings.dashboard_client_id,
+    }
+    return Reply({"keycloak": keycloak, "version": __version__})
+
+
+@endpoint("GET", "/dashboard/", needs=None, query=ViewQuery, tag="Dashboard", media=("text/html",), is_limited=False)
+async def start(call: Call[ViewQuery, None]) -> web.Response:
+    """The dashboard."""
+    return _file(call, "index.html")
+
+
+@endpoint(
+    "GET", "/dashboard/{page}", needs=None, query=ViewQuery, tag="Dashboard", media=("text/html", "image/svg+xml"),
+    is_limited=False,
+)  # fmt: skip
+async def page(call: Call[ViewQuery, None]) -> web.Response:
+    """A page of it; each address gets the same file, and the browser finds the page."""
+    name = call.path["page"]
+    return _file(call, name if name in _files() else "index.html")
+
+
+@endpoint(
+    "GET", "/dashboard/{page}/{item}", needs=None, query=ViewQuery, tag="Dashboard",
+    media=("text/html", "text/javascript", "text/css", "font/woff2"), is_limited=False,
+)  # fmt: skip
+async def item(call: Call[ViewQuery, None]) -> web.Response:
+    """A page about one thing, or one of the files that pages are made of."""
+    if call.path["page"] == ASSETS:
+        return _file(call, f"{ASSETS}/{call.path['item']}")
+    return _file(call, "index.html")
+
+
+def _file(call: Call[ViewQuery, None], name: str) -> web.Response:
+    content = _files().get(name)
+    if content is None:
+        if "index.html" not in _files():
+            raise unavailable("The dashboard has not been built; `make dashboard` builds it. It")
+        raise not_found("file")
+    headers = dict(_KEEP_FOR_EVER if name.startswith(f"{ASSETS}/") else _ASK_EACH_TIME)
+    packed = _files().get(f"{name}.gz")
+    if packed is not None:
+        headers["Vary"] = "Accept-Encoding"
+        if "gzip" in call.request.headers.get("Accept-Encoding", ""):
+            content, headers["Content-Encoding"] = packed, "gzip"
+    kind = guess_type(name)[0] or "application/octet-stream"
+    return web.Response(
+        body=content, content_type=kind, charset="utf-8" if kind.startswith("text/") else None, headers=headers
+    )
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """The build, by path within it: a path from outside never reaches the file system. Empty where nothing was built."""
+    folder = files("recon_stream.web") / "dashboard"
+    return dict(_walk(folder, "")) if folder.is_dir() else {}
+
+
+def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    found = []
+    for entry in folder.iterdir():
+        name = prefix + entry.name
+        found += _walk(entry, f"{name}/") if entry.is_dir() else [(name, entry.read_bytes())]
+    return found
