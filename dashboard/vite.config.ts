@@ -1,19 +1,22 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { fileURLToPath } from "node:url";
 import tailwindcss from "@tailwindcss/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vitest/config";
 
+const OUT = fileURLToPath(new URL("../recon_stream/web/dashboard", import.meta.url));
+
 /** Writes file.gz beside each text file of the build, so that the server never compresses the same bytes twice. */
 function compressed(): Plugin {
   return {
     name: "compressed",
     apply: "build",
-    generateBundle(_, bundle) {
-      for (const [name, file] of Object.entries(bundle)) {
-        if (!/\.(js|css|svg)$/.test(name)) continue;
-        const source = gzipSync(file.type === "chunk" ? file.code : file.source, { level: 9 });
-        this.emitFile({ type: "asset", fileName: `${name}.gz`, source });
+    // what is written is final; Vite still changes the bundle before
+    async writeBundle(_, bundle) {
+      for (const name of Object.keys(bundle).filter((each) => /\.(js|css)$/.test(each))) {
+        await writeFile(join(OUT, `${name}.gz`), gzipSync(await readFile(join(OUT, name)), { level: 9 }));
       }
     },
   };
@@ -25,7 +28,7 @@ export default defineConfig({
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     // the Python package serves it from there
-    outDir: "../recon_stream/web/dashboard",
+    outDir: OUT,
     emptyOutDir: true,
     target: "es2022",
     // the content security policy allows no data: for fonts and scripts
