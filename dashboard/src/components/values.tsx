@@ -19,11 +19,17 @@ export function Money({ amount, withSign, className }: { amount: Amount | null |
   );
 }
 
-/** An instant; both zones stand in the tooltip. `short` leaves the date and the zone to it. */
-export function Instant({ at, as = "full" }: { at: string | null | undefined; as?: "full" | "clock" | "ago" }) {
+/** An instant; both zones stand in the tooltip. */
+export function Instant({ at, as = "full" }: { at: string | null | undefined; as?: "full" | "short" | "clock" | "ago" }) {
   const { zone } = usePreferences();
   if (!at) return <span className="text-ink-3">–</span>;
-  const text = as === "ago" ? <Ago at={at} /> : as === "clock" ? clock(at, zone, true) : instant(at, zone);
+  const text = {
+    full: () => instant(at, zone),
+    // for lists of what is recent: month and day, the rest is in the tooltip
+    short: () => `${day(at, zone).slice(5)} ${clock(at, zone)}`,
+    clock: () => clock(at, zone, true),
+    ago: () => <Ago at={at} />,
+  }[as]();
   return (
     <Tooltip
       text={

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { count, grouped, share, shareOf, short, signed, written } from "./money.ts";
+import { count, grouped, majorOf, share, shareOf, short, signed, written } from "./money.ts";
 
 const NARROW = "\u202f";
 
@@ -26,6 +26,14 @@ describe("amounts", () => {
     expect(signed({ minor: "-150", major: "-1.50", currency: "EUR" })).toBe("\u22121.50 EUR");
     expect(signed({ minor: "0", major: "0.00", currency: "EUR" })).toBe("0.00 EUR");
   });
+});
+
+it("minor units become major ones as their currency has it", () => {
+  const of = (major: string | null) => ({ minor: "1", major, currency: "X" });
+  expect(majorOf("191757", of("1.90"))).toBe(`1${NARROW}917.57`);
+  expect(majorOf("-5", of("0.001"))).toBe("\u22120.005");
+  expect(majorOf("1200", of("7"))).toBe(`1${NARROW}200`);
+  expect(majorOf("1200", of(null))).toBe(`1${NARROW}200`);
 });
 
 describe("shares", () => {

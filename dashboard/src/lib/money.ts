@@ -22,6 +22,15 @@ export function figure(amount: Amount): string {
   return amount.major === null ? `${grouped(amount.minor)} minor units` : grouped(amount.major);
 }
 
+/** Minor units as major ones, with the digits that `like`, an amount of the same currency, has; grouped. */
+export function majorOf(minor: string, like: Amount): string {
+  const digits = like.major?.split(".")[1]?.length ?? 0;
+  if (like.major === null || digits === 0) return grouped(minor);
+  const [sign, rest] = minor.startsWith("-") ? ["-", minor.slice(1)] : ["", minor];
+  const padded = rest.padStart(digits + 1, "0");
+  return grouped(`${sign}${padded.slice(0, -digits)}.${padded.slice(-digits)}`);
+}
+
 /** Number and currency. */
 export function written(amount: Amount): string {
   return `${figure(amount)} ${amount.currency}`;

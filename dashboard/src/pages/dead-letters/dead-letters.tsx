@@ -149,10 +149,10 @@ function Table({ rows, chosen, onOpen }: { rows: Schema["DeadLetterRow"][]; chos
           {rows.map((row) => (
             <tr key={row.id} className={classes("border-b border-line hover:bg-hover", row.id === chosen && "bg-chosen")}>
               <td className="px-4 py-2">
-                <Instant at={row.failed_at} />
+                <Instant at={row.failed_at} as="short" />
               </td>
               <td className="px-4 py-2">
-                <button type="button" className="text-left font-mono text-[0.92em] break-all text-accent hover:underline" onClick={() => onOpen(row.id)}>
+                <button type="button" className="text-left font-mono text-[0.92em] whitespace-nowrap text-accent hover:underline" onClick={() => onOpen(row.id)}>
                   {row.id}
                 </button>
               </td>

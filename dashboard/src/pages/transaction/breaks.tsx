@@ -1,7 +1,8 @@
 import type { Schema } from "@/api/client.ts";
+import { Evidence } from "@/components/evidence.tsx";
 import { Badge, Card, classes } from "@/components/ui.tsx";
-import { Instant, Money, Severity } from "@/components/values.tsx";
-import { breakClass, field, readable, source } from "@/lib/words.ts";
+import { Money, Severity } from "@/components/values.tsx";
+import { breakClass, readable, source } from "@/lib/words.ts";
 
 type Break = Schema["BreakView"];
 
@@ -38,10 +39,10 @@ export function Breaks({ breaks, chosen }: { breaks: readonly Break[]; chosen: s
                 </td>
                 <td className="px-4 py-2.5">{source(each.subject)}</td>
                 <td className="px-4 py-2.5">
-                  <Evidence of={each.field} value={each.expected} />
+                  <Evidence of={each} value={each.expected} />
                 </td>
                 <td className="px-4 py-2.5">
-                  <Evidence of={each.field} value={each.actual} />
+                  <Evidence of={each} value={each.actual} />
                 </td>
                 <td className="px-4 py-2.5 text-right">
                   <Money amount={each.delta} withSign />
@@ -53,18 +54,4 @@ export function Breaks({ breaks, chosen }: { breaks: readonly Break[]; chosen: s
       </div>
     </Card>
   );
-}
-
-/** `expected` and `actual` as the API tells them: minor units, epoch milliseconds, or words. */
-function Evidence({ of, value }: { of: string; value: string | null }) {
-  if (value === null || value === "") return <span className="text-ink-3">–</span>;
-  if (of === "occurred_at" && /^\d{1,15}$/.test(value)) return <Instant at={new Date(Number(value)).toISOString()} />;
-  if (of === "amount_minor" && /^-?\d+$/.test(value)) {
-    return (
-      <span className="figures">
-        {value} <span className="text-xs text-ink-3">minor units</span>
-      </span>
-    );
-  }
-  return <span className="break-all" title={field(of)}>{value}</span>;
 }
