@@ -38,12 +38,17 @@ async function failure(answer: Response): Promise<ApiError> {
   return new ApiError(answer.status, detail, problem.request_id, Number(answer.headers.get("Retry-After")) || undefined);
 }
 
-/** Sends a request with the session's token: again with a new one after a 401, again after a wait that the limiter asks for. */
-export async function send(session: Session, request: Request): Promise<Response> {
+/**
+ * Sends a request with the session's token: again with a new one after a 401, again after a wait that the limiter asks for.
+ * `isLong`: a file, which may take as long as it comes.
+ */
+export async function send(session: Session, request: Request, { isLong = false } = {}): Promise<Response> {
   for (let waits = 0, isRefreshed = false; ; ) {
     const token = await session.token();
     if (!token) throw new ApiError(401, "Your session has ended.");
-    const attempt = new Request(request.clone(), { signal: AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+    const attempt = new Request(request.clone(), {
+      signal: isLong ? request.signal : AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]),
+    });
     attempt.headers.set("Authorization", `Bearer ${token}`);
     const answer = await fetch(attempt).catch((error: unknown) => {
       if (request.signal.aborted) throw error;

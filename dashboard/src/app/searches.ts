@@ -3,7 +3,8 @@
 import * as v from "valibot";
 import { CLASSES, SEVERITIES, SOURCES, VERDICTS } from "@/lib/words.ts";
 
-const codes = (known: Record<string, unknown>) => v.fallback(v.optional(v.array(v.picklist(Object.keys(known)))), undefined);
+const codes = <Code extends string>(known: Record<Code, unknown>) =>
+  v.fallback(v.optional(v.array(v.picklist(Object.keys(known) as Code[]))), undefined);
 const text = v.fallback(v.optional(v.pipe(v.union([v.string(), v.number()]), v.transform(String), v.maxLength(512))), undefined);
 const at = v.fallback(v.optional(v.pipe(v.string(), v.isoTimestamp())), undefined);
 const currency = v.fallback(v.optional(v.pipe(v.string(), v.regex(/^[A-Z]{3}$/))), undefined);

@@ -41,7 +41,11 @@ class FarEnd {
 }
 
 const item = (offset: string) => ({ partition: 0, offset }) as ResultItem;
-const newest = () => FarEnd.all.at(-1)!;
+function newest(): FarEnd {
+  const end = FarEnd.all.at(-1);
+  if (!end) throw new Error("nothing was opened");
+  return end;
+}
 
 let socket: LiveSocket;
 let onExpired: () => void;
