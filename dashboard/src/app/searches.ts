@@ -24,7 +24,13 @@ const SHARED = {
   before: at,
 };
 
-export const OverviewSearch = v.object({ period: one(["1h", "24h", "7d"]) });
+export const OverviewSearch = v.object({
+  period: one(["1h", "24h", "7d"]),
+  /** What the charts leave out. */
+  hidden: codes({ ...VERDICTS, ...CLASSES }),
+  /** Which charts are shown as tables. */
+  tables: codes({ verdicts: true, breaks: true }),
+});
 
 export const ExceptionsSearch = v.object({
   state: one(["OPEN", "RESOLVED"]),

@@ -1,5 +1,75 @@
-import { PageHeader } from "@/components/ui.tsx";
+/** Whether the money agrees, at a look: what needs somebody first, then how much is open, where, and since when. */
+
+import { useQuery } from "@tanstack/react-query";
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { mismatchStatsQuery, openBreaksQuery, statusQuery, transactionStatsQuery, type PeriodName } from "@/api/queries.ts";
+import { useApp } from "@/app/context.ts";
+import { Failed, Loading, Stale } from "@/components/states.tsx";
+import { Card, Choice, PageHeader } from "@/components/ui.tsx";
+import { TopicTable } from "../system/topics.tsx";
+import { Breakdown } from "./breakdown.tsx";
+import { Concerns } from "./concerns.tsx";
+import { MoneyTable } from "./money-table.tsx";
+import { PERIOD_WORDS } from "./periods.ts";
+import { Tiles } from "./tiles.tsx";
+import { BreaksTrend, VerdictsTrend } from "./trends.tsx";
+
+const PERIOD_CHOICES = [
+  { value: "1h", label: "1 h" },
+  { value: "24h", label: "24 h" },
+  { value: "7d", label: "7 d" },
+] as const;
+
+/** Statistics are asked for every 15 s and are at most 30 s old when they come. */
+const STALE_MS = 45_000;
 
 export function Overview() {
-  return <PageHeader title="Overview" />;
+  const { api } = useApp();
+  const { period = "24h" } = useSearch({ from: "/" });
+  const navigate = useNavigate({ from: "/" });
+  const status = useQuery(statusQuery(api));
+  const open = useQuery(openBreaksQuery(api));
+  const verdicts = useQuery(transactionStatsQuery(api, period));
+  const opened = useQuery(mismatchStatsQuery(api, period));
+  const queries = [status, open, verdicts, opened];
+  const oldest = Math.min(...queries.map((query) => query.dataUpdatedAt));
+  const failed = queries.find((query) => query.error && !query.data);
+  const retry = () => queries.forEach((query) => query.isError && void query.refetch());
+
+  return (
+    <>
+      <PageHeader title="Overview" about="Whether the money agrees, whether all of it is counted, and what is at risk.">
+        <Stale updatedAt={oldest} afterMs={STALE_MS} />
+        <Choice
+          label="Period"
+          value={period}
+          options={PERIOD_CHOICES}
+          onChange={(value: PeriodName) => void navigate({ search: (before) => ({ ...before, period: value }), replace: true })}
+        />
+      </PageHeader>
+      {failed?.error ? (
+        <Failed error={failed.error} onRetry={retry} />
+      ) : !status.data || !open.data || !verdicts.data || !opened.data ? (
+        <Loading what="the overview" rows={10} />
+      ) : (
+        <div className="flex flex-col gap-4">
+          <Concerns status={status.data} open={open.data} />
+          <Tiles status={status.data} open={open.data} verdicts={verdicts.data} period={period} isOld={verdicts.isPlaceholderData} />
+          <Breakdown open={open.data} />
+          <div className="grid gap-4 xl:grid-cols-2">
+            <VerdictsTrend stats={verdicts.data} until={verdicts.dataUpdatedAt} period={period} isOld={verdicts.isPlaceholderData} />
+            <BreaksTrend stats={opened.data} until={opened.dataUpdatedAt} period={period} isOld={opened.isPlaceholderData} />
+          </div>
+          <div className="grid gap-4 xl:grid-cols-2">
+            <Card title="Money by currency" aside={`At risk now; volume of the ${PERIOD_WORDS[period]}`} bare>
+              <MoneyTable open={open.data} verdicts={verdicts.data} />
+            </Card>
+            <Card title="Feeds" aside="Pace and lag of the last minute" bare>
+              <TopicTable topics={status.data.topics.filter((topic) => topic.is_source)} />
+            </Card>
+          </div>
+        </div>
+      )}
+    </>
+  );
 }
