@@ -2,10 +2,7 @@ import { cleanup } from "@testing-library/react";
 import { afterEach } from "vitest";
 
 // jsdom has no media queries
-window.matchMedia = ((query: string) => ({
-  matches: false, media: query, onchange: null,
-  addEventListener: () => undefined, removeEventListener: () => undefined, addListener: () => undefined, removeListener: () => undefined,
-  dispatchEvent: () => false,
-})); // prettier-ignore
+window.matchMedia = (query: string) =>
+  ({ matches: false, media: query, addEventListener: () => undefined, removeEventListener: () => undefined }) as unknown as MediaQueryList;
 
 afterEach(cleanup);
