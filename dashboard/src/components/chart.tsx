@@ -5,7 +5,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { count } from "@/lib/money.ts";
 import { usePreferences, useShownTheme } from "@/lib/preferences.ts";
-import { stacked, total, type Series, type Steps } from "@/lib/series.ts";
+import { ranked, stacked, total, type Series, type Steps } from "@/lib/series.ts";
 import { clock, day, zoneName, type Zone } from "@/lib/time.ts";
 import { Scrollable } from "./scrollable.tsx";
 import { classes } from "./ui.tsx";
@@ -41,7 +41,7 @@ export function StackedChart({ name, summary, steps, series, hidden, onHide }: C
       <Plot name={name} told={told} steps={steps} series={shown} index={at} onIndex={setIndex} />
       <figcaption className="flex flex-wrap items-center gap-x-1 gap-y-0.5 text-xs">
         <span className="figures w-full pl-1.5 text-ink-2">{place}</span>
-        {series.toReversed().map((each) => {
+        {ranked(series).map((each) => {
           const isHidden = hidden.includes(each.key);
           return (
             <button
@@ -199,16 +199,17 @@ function tick(seconds: number, increment: number, zone: Zone): string {
 /** What the chart shows, as numbers: the newest step first. */
 export function SeriesTable({ name, steps, series }: { name: string; steps: Steps; series: readonly Series[] }) {
   const { zone } = usePreferences();
-  const cell = "px-3 py-1.5 text-right";
+  const columns = ranked(series);
+  const cell = "px-2 py-1.5 text-right";
   return (
     <Scrollable label={`${name}: table`} className="max-h-80">
       <table className="figures w-full text-xs whitespace-nowrap">
         <thead className="sticky top-0 bg-surface text-ink-2">
           <tr>
-            <th scope="col" className="px-3 py-1.5 text-left font-medium">
+            <th scope="col" className="px-2 py-1.5 text-left font-medium">
               Step
             </th>
-            {series.map(({ key, label }) => (
+            {columns.map(({ key, label }) => (
               <th key={key} scope="col" className={classes(cell, "font-medium")}>
                 {label}
               </th>
@@ -222,10 +223,10 @@ export function SeriesTable({ name, steps, series }: { name: string; steps: Step
           {steps.starts
             .map((start, at) => (
               <tr key={start} className="border-t border-line">
-                <th scope="row" className="px-3 py-1.5 text-left font-normal text-ink-2">
+                <th scope="row" className="px-2 py-1.5 text-left font-normal text-ink-2">
                   {stepName(steps, at, zone)}
                 </th>
-                {series.map(({ key, values }) => (
+                {columns.map(({ key, values }) => (
                   <td key={key} className={classes(cell, !values[at] && "text-ink-3")}>
                     {count(values[at] ?? 0)}
                   </td>

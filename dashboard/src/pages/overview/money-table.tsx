@@ -17,7 +17,7 @@ export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; 
   if (rows.length === 0) return <Empty title="No money was moved" />;
   return (
     <>
-      <Scrollable label="Money by currency">
+      <Scrollable label="Money by currency: table">
         <table className="figures w-full text-sm">
           <thead className="text-xs text-ink-2">
             <tr className="border-b border-line">

@@ -85,7 +85,7 @@ function Trend({ id, title, colors, label, stats, until, period, isOld, children
         {!top ? (
           <Empty title={`Nothing in the ${PERIOD_WORDS[period]}`} />
         ) : isTable ? (
-          <SeriesTable name={title} steps={steps} series={series.toReversed()} />
+          <SeriesTable name={title} steps={steps} series={series} />
         ) : (
           <StackedChart
             name={title}

@@ -13,7 +13,7 @@ const CELL = "px-4 py-2 text-right whitespace-nowrap";
 export function Checks({ checks }: { checks: readonly Schema["CheckView"][] }) {
   if (checks.length === 0) return <Empty title="Nothing has been checked yet">The sink checks every minute while it runs.</Empty>;
   return (
-    <Scrollable label="Checks">
+    <Scrollable label="Checks: table">
       <table className="figures w-full text-sm">
         <thead className="text-xs text-ink-2">
           <tr className="border-b border-line">

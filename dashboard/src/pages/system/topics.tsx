@@ -16,7 +16,7 @@ export function TopicTable({ topics, withOffsets }: { topics: readonly Schema["T
   const still = stalled(topics);
   if (topics.length === 0) return <Empty title="Nothing has been stored yet" />;
   return (
-    <Scrollable label={withOffsets ? "Topics" : "Feeds"}>
+    <Scrollable label={withOffsets ? "Topics: table" : "Feeds: table"}>
       <table className="figures w-full text-sm">
         <thead className="text-xs text-ink-2">
           <tr className="border-b border-line">
