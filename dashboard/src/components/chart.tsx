@@ -5,8 +5,9 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { count } from "@/lib/money.ts";
 import { usePreferences, useShownTheme } from "@/lib/preferences.ts";
-import { stacked, total, type Series, type Steps } from "@/lib/series.ts";
+import { ranked, stacked, total, type Series, type Steps } from "@/lib/series.ts";
 import { clock, day, zoneName, type Zone } from "@/lib/time.ts";
+import { Scrollable } from "./scrollable.tsx";
 import { classes } from "./ui.tsx";
 
 const HEIGHT = 220;
@@ -39,8 +40,8 @@ export function StackedChart({ name, summary, steps, series, hidden, onHide }: C
     <figure className="flex min-w-0 flex-col gap-3">
       <Plot name={name} told={told} steps={steps} series={shown} index={at} onIndex={setIndex} />
       <figcaption className="flex flex-wrap items-center gap-x-1 gap-y-0.5 text-xs">
-        <span className="figures mr-2 min-w-32 text-ink-2">{place}</span>
-        {series.toReversed().map((each) => {
+        <span className="figures w-full pl-1.5 text-ink-2">{place}</span>
+        {ranked(series).map((each) => {
           const isHidden = hidden.includes(each.key);
           return (
             <button
@@ -181,10 +182,10 @@ function options(target: HTMLElement, colors: string[], width: number, zone: Zon
       y: { range: (_, _min, max) => uPlot.rangeNum(0, max || 1, 0.1, true) },
     },
     axes: [
-      { ...axis, grid: { show: false }, values: (_, splits, _axis, _space, increment) => splits.map((at) => tick(at, increment, zone)) },
+      { ...axis, size: 30, grid: { show: false }, values: (_, splits, _axis, _space, increment) => splits.map((at) => tick(at, increment, zone)) },
       { ...axis, incrs: INCREMENTS, size: 52, values: (_, splits) => splits.map(count), ticks: { show: false } },
     ],
-    series: [{}, ...colors.toReversed().map((name) => ({ fill: color(name), stroke: color("--surface"), width: 0.5, points: { show: false }, ...(bars && { paths: bars }) }))],
+    series: [{}, ...colors.toReversed().map((name) => ({ fill: color(name), width: 0, points: { show: false }, ...(bars && { paths: bars }) }))],
   };
 }
 
@@ -198,18 +199,17 @@ function tick(seconds: number, increment: number, zone: Zone): string {
 /** What the chart shows, as numbers: the newest step first. */
 export function SeriesTable({ name, steps, series }: { name: string; steps: Steps; series: readonly Series[] }) {
   const { zone } = usePreferences();
-  const cell = "px-3 py-1.5 text-right";
+  const columns = ranked(series);
+  const cell = "px-2 py-1.5 text-right";
   return (
-    // a region that scrolls is reached by keyboard; eslint knows roles, not overflow
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div role="region" aria-label={`${name}: table`} tabIndex={0} className="max-h-80 overflow-auto">
+    <Scrollable label={`${name}: table`} className="max-h-80">
       <table className="figures w-full text-xs whitespace-nowrap">
         <thead className="sticky top-0 bg-surface text-ink-2">
           <tr>
-            <th scope="col" className="px-3 py-1.5 text-left font-medium">
+            <th scope="col" className="px-2 py-1.5 text-left font-medium">
               Step
             </th>
-            {series.map(({ key, label }) => (
+            {columns.map(({ key, label }) => (
               <th key={key} scope="col" className={classes(cell, "font-medium")}>
                 {label}
               </th>
@@ -223,10 +223,10 @@ export function SeriesTable({ name, steps, series }: { name: string; steps: Step
           {steps.starts
             .map((start, at) => (
               <tr key={start} className="border-t border-line">
-                <th scope="row" className="px-3 py-1.5 text-left font-normal text-ink-2">
+                <th scope="row" className="px-2 py-1.5 text-left font-normal text-ink-2">
                   {stepName(steps, at, zone)}
                 </th>
-                {series.map(({ key, values }) => (
+                {columns.map(({ key, values }) => (
                   <td key={key} className={classes(cell, !values[at] && "text-ink-3")}>
                     {count(values[at] ?? 0)}
                   </td>
@@ -237,6 +237,6 @@ export function SeriesTable({ name, steps, series }: { name: string; steps: Step
             .toReversed()}
         </tbody>
       </table>
-    </div>
+    </Scrollable>
   );
 }

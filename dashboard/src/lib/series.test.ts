@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Schema } from "@/api/client.ts";
-import { peak, stacked, stepsOf, total, valuesOf, type Series } from "./series.ts";
+import { peak, ranked, stacked, stepsOf, total, valuesOf, type Series } from "./series.ts";
 
 const AT = (clock: string) => `2026-11-26T${clock}Z`;
 const SERIES: Series[] = [
@@ -38,6 +38,10 @@ describe("stacks", () => {
       [11, 20, 7],
     ]);
     expect(total(SERIES[1]?.values ?? [])).toBe(35);
+  });
+
+  it("are named in the order of their size", () => {
+    expect(ranked(SERIES).map(({ key }) => key)).toEqual(["MATCHED", "BROKEN"]);
   });
 
   it("have their peak where all kinds together are most", () => {

@@ -48,6 +48,11 @@ export function total(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
+/** The most frequent kind first. */
+export function ranked(series: readonly Series[]): Series[] {
+  return series.toSorted((a, b) => total(b.values) - total(a.values));
+}
+
 /** The step with most of all kinds together, and how many; undefined where there is none at all. */
 export function peak(series: readonly Series[], { starts }: Steps): { start: number; value: number } | undefined {
   const top = stacked(series).at(-1) ?? [];

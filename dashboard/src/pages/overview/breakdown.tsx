@@ -1,4 +1,4 @@
-/** Where the open breaks are: by severity, class and source. Each bar leads to these breaks. */
+/** Where the open breaks are: by severity, source and class. Each bar leads to these breaks. */
 
 import { Link } from "@tanstack/react-router";
 import type { Schema } from "@/api/client.ts";
@@ -6,7 +6,7 @@ import type { ExceptionsSearch } from "@/app/searches.ts";
 import { Empty } from "@/components/states.tsx";
 import { Card } from "@/components/ui.tsx";
 import { count, share } from "@/lib/money.ts";
-import { SEVERITIES, breakClass, severity, source, type Tone } from "@/lib/words.ts";
+import { SEVERITIES, breakClass, plural, severity, source, type Tone } from "@/lib/words.ts";
 
 const BARS: Record<Tone | "accent", string> = { good: "bg-good", warn: "bg-warn", bad: "bg-bad", info: "bg-info", quiet: "bg-quiet", accent: "bg-accent" };
 
@@ -23,23 +23,25 @@ export function Breakdown({ open }: { open: Schema["MismatchStats"] }) {
   const severities = open.severities.toSorted((a, b) => ranks.indexOf(a.severity) - ranks.indexOf(b.severity));
   const byNumber = <Sum extends { breaks: number }>(sums: Sum[]) => sums.toSorted((a, b) => b.breaks - a.breaks);
   return (
-    <div className="grid gap-4 md:grid-cols-2 xl:grid-cols-3">
-      <Bars
-        title="Open breaks by severity"
-        whole={open.open}
-        bars={severities.map(({ severity: code, breaks }) => ({ key: code, ...severity(code), breaks, search: { severity: [code] } }))}
-      />
+    <>
+      <div className="flex flex-col gap-4">
+        <Bars
+          title="Open breaks by severity"
+          whole={open.open}
+          bars={severities.map(({ severity: code, breaks }) => ({ key: code, ...severity(code), breaks, search: { severity: [code] } }))}
+        />
+        <Bars
+          title="Open breaks by source that differs"
+          whole={open.open}
+          bars={byNumber(open.subjects).map(({ subject: code, breaks }) => ({ key: code, label: source(code), breaks, tone: "accent", search: { source: [code] } }))}
+        />
+      </div>
       <Bars
         title="Open breaks by class"
         whole={open.open}
         bars={byNumber(open.classes).map(({ class: code, breaks }) => ({ key: code, label: breakClass(code), breaks, tone: "accent", search: { class: [code] } }))}
       />
-      <Bars
-        title="Open breaks by source that differs"
-        whole={open.open}
-        bars={byNumber(open.subjects).map(({ subject: code, breaks }) => ({ key: code, label: source(code), breaks, tone: "accent", search: { source: [code] } }))}
-      />
-    </div>
+    </>
   );
 }
 
@@ -57,6 +59,7 @@ function Bars({ title, whole, bars }: { title: string; whole: number; bars: Bar[
               <Link
                 to="/exceptions"
                 search={{ state: "OPEN", ...search }}
+                aria-label={`${label}: ${plural(breaks, "open break")}, ${share(breaks, whole)}`}
                 className="group grid grid-cols-[1fr_auto_4.5rem] items-baseline gap-x-3 rounded-md px-2 pt-1.5 pb-2 text-sm hover:bg-hover"
               >
                 <span className="truncate group-hover:underline">{label}</span>

@@ -24,7 +24,7 @@ export function Concerns({ status, open }: { status: Schema["Status"]; open: Sch
       ) : (
         <li className="flex items-center gap-3 px-4 py-2.5">
           <CheckCircle2 aria-hidden className="size-4.5 shrink-0 text-good" />
-          Nothing is urgent: every record is accounted for, all feeds move, and no critical break is open.
+          Nothing is urgent: every record is accounted for, no feed is stalled or behind, and no critical break is open.
         </li>
       )}
     </ul>

@@ -2,6 +2,7 @@
 
 import { Link } from "@tanstack/react-router";
 import type { Schema } from "@/api/client.ts";
+import { Scrollable } from "@/components/scrollable.tsx";
 import { Empty } from "@/components/states.tsx";
 import { figure, shareOf } from "@/lib/money.ts";
 import { major, matchedValue, summed } from "./figures.ts";
@@ -16,7 +17,7 @@ export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; 
   if (rows.length === 0) return <Empty title="No money was moved" />;
   return (
     <>
-      <div className="overflow-x-auto">
+      <Scrollable label="Money by currency: table">
         <table className="figures w-full text-sm">
           <thead className="text-xs text-ink-2">
             <tr className="border-b border-line">
@@ -53,7 +54,7 @@ export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; 
             })}
           </tbody>
         </table>
-      </div>
+      </Scrollable>
       <p className="border-t border-line px-4 py-2 text-xs text-ink-3">
         At risk of a break: its difference where that is an amount, else the whole amount of the transaction. Currencies with the largest numbers
         stand first; nothing is converted.

@@ -5,7 +5,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { mismatchStatsQuery, openBreaksQuery, statusQuery, transactionStatsQuery, type PeriodName } from "@/api/queries.ts";
 import { useApp } from "@/app/context.ts";
 import { Failed, Loading, Stale } from "@/components/states.tsx";
-import { Card, Choice, PageHeader } from "@/components/ui.tsx";
+import { Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
 import { TopicTable } from "../system/topics.tsx";
 import { Breakdown } from "./breakdown.tsx";
 import { Concerns } from "./concerns.tsx";
@@ -55,19 +55,19 @@ export function Overview() {
         <div className="flex flex-col gap-4">
           <Concerns status={status.data} open={open.data} />
           <Tiles status={status.data} open={open.data} verdicts={verdicts.data} period={period} isOld={verdicts.isPlaceholderData} />
-          <Breakdown open={open.data} />
+          <div className="grid gap-4 md:grid-cols-2 2xl:grid-cols-3">
+            <Breakdown open={open.data} />
+            <Card title="Money by currency" aside={`At risk now, volume of the ${PERIOD_WORDS[period]}`} className={classes("md:col-span-2 2xl:col-span-1", verdicts.isPlaceholderData && "opacity-50")} bare>
+              <MoneyTable open={open.data} verdicts={verdicts.data} />
+            </Card>
+          </div>
           <div className="grid gap-4 xl:grid-cols-2">
             <VerdictsTrend stats={verdicts.data} until={verdicts.dataUpdatedAt} period={period} isOld={verdicts.isPlaceholderData} />
             <BreaksTrend stats={opened.data} until={opened.dataUpdatedAt} period={period} isOld={opened.isPlaceholderData} />
           </div>
-          <div className="grid gap-4 xl:grid-cols-2">
-            <Card title="Money by currency" aside={`At risk now; volume of the ${PERIOD_WORDS[period]}`} bare>
-              <MoneyTable open={open.data} verdicts={verdicts.data} />
-            </Card>
-            <Card title="Feeds" aside="Pace and lag of the last minute" bare>
-              <TopicTable topics={status.data.topics.filter((topic) => topic.is_source)} />
-            </Card>
-          </div>
+          <Card title="Feeds" aside="Pace and waiting records of the last minute" bare>
+            <TopicTable topics={status.data.topics.filter((topic) => topic.is_source)} />
+          </Card>
         </div>
       )}
     </>

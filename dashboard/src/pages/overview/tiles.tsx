@@ -33,9 +33,9 @@ export function Tiles({ status, open, verdicts, period, isOld }: TilesProps) {
   const risks = summed(open.classes.map(({ amounts }) => amounts));
   const critical = open.severities.find(({ severity }) => severity === "CRITICAL")?.breaks ?? 0;
   return (
-    <div className="grid grid-cols-1 gap-px overflow-hidden rounded-lg border border-line bg-line sm:grid-cols-2 lg:grid-cols-3 2xl:grid-cols-5">
+    <div className="flex flex-wrap gap-px overflow-hidden rounded-lg border border-line bg-line">
       <Tile title="Open breaks" about="now" value={
-        <Link to="/exceptions" search={{ state: "OPEN" }} className={GO}>
+        <Link to="/exceptions" search={{ state: "OPEN" }} aria-label={plural(open.open, "open break")} className={GO}>
           {count(open.open)}
         </Link>
       }>
@@ -48,12 +48,7 @@ export function Tiles({ status, open, verdicts, period, isOld }: TilesProps) {
         )}
         <p>{plural(open.classes.filter(({ breaks }) => breaks > 0).length, "class", "classes")}</p>
       </Tile>
-      <Tile title="Money at risk" about="now" value={risks[0] ? <Money amount={risks[0]} /> : "None"}>
-        {risks.slice(1, CURRENCIES_SHOWN).map((amount) => (
-          <p key={amount.currency} className="flex">
-            <Money amount={amount} className="text-ink" />
-          </p>
-        ))}
+      <Tile title="Money at risk" about="now" value={risks.length ? <Risks amounts={risks.slice(0, CURRENCIES_SHOWN)} /> : "None"}>
         {risks.length > CURRENCIES_SHOWN && <p>and {plural(risks.length - CURRENCIES_SHOWN, "currency", "currencies")} more below</p>}
       </Tile>
       <Accounting status={status} />
@@ -75,9 +70,22 @@ export function Tiles({ status, open, verdicts, period, isOld }: TilesProps) {
   );
 }
 
+/** No currency is larger than another: nothing is converted, so all have the same size. */
+function Risks({ amounts }: { amounts: Schema["Money"][] }) {
+  return (
+    <ul className="text-lg leading-snug">
+      {amounts.map((amount) => (
+        <li key={amount.currency}>
+          <Money amount={amount} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
 function Tile({ title, about, value, children, isOld }: { title: string; about: string; value: ReactNode; children: ReactNode; isOld?: boolean }) {
   return (
-    <section aria-label={`${title}, ${about}`} aria-busy={isOld} className={classes("flex min-w-0 flex-col gap-1 bg-surface p-4", isOld && "*:opacity-50")}>
+    <section aria-label={`${title}, ${about}`} aria-busy={isOld} className={classes("flex min-w-0 flex-1 basis-56 flex-col gap-1 bg-surface p-4", isOld && "*:opacity-50")}>
       <h2 className="flex flex-wrap items-baseline justify-between gap-x-2 text-sm text-ink-2">
         {title} <span className="text-xs text-ink-3">{about}</span>
       </h2>
@@ -102,8 +110,8 @@ function Accounting({ status }: { status: Schema["Status"] }) {
       title="Every record"
       about="checked each minute"
       value={
-        <span className={classes("flex items-center gap-2", tone)}>
-          <Icon aria-hidden className="size-6 shrink-0" />
+        <span className={classes("flex items-center gap-2 py-0.5 text-xl", tone)}>
+          <Icon aria-hidden className="size-5.5 shrink-0" />
           {value}
         </span>
       }

@@ -58,7 +58,9 @@ function Trend({ id, title, colors, label, stats, until, period, isOld, children
   const { hidden = [], tables = [] } = useSearch({ from: "/" });
   const navigate = useNavigate({ from: "/" });
   const { zone } = usePreferences();
-  const steps = useMemo(() => stepsOf(stats.since, stats.step_seconds, until), [stats, until]);
+  // nothing that was counted is left out because the clock of this machine is behind
+  const end = Math.max(until, Date.parse(stats.series.at(-1)?.at ?? stats.since));
+  const steps = useMemo(() => stepsOf(stats.since, stats.step_seconds, end), [stats, end]);
   const series = useMemo(() => seriesOf(stats.series, steps, colors, label), [stats, steps, colors, label]);
   const isTable = tables.includes(id);
   const setTables = () => void navigate({ search: (before) => ({ ...before, tables: isTable ? tables.filter((each) => each !== id) : [...tables, id] }), replace: true, resetScroll: false }); // prettier-ignore
@@ -85,7 +87,7 @@ function Trend({ id, title, colors, label, stats, until, period, isOld, children
         {!top ? (
           <Empty title={`Nothing in the ${PERIOD_WORDS[period]}`} />
         ) : isTable ? (
-          <SeriesTable name={title} steps={steps} series={series.toReversed()} />
+          <SeriesTable name={title} steps={steps} series={series} />
         ) : (
           <StackedChart
             name={title}

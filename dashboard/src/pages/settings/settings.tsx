@@ -89,7 +89,7 @@ function Person() {
         </div>
       </Row>
       {endsAt !== undefined && (
-        <Row title="Your session ends" about="Unless you go on working: each use prolongs it, up to the longest that is allowed">
+        <Row title="Your session ends" about="Using the page prolongs it">
           <span className="figures text-right text-sm">
             <Instant at={new Date(endsAt).toISOString()} />
             <div className="text-xs text-ink-2">in {duration((endsAt - now) / 1000)}</div>

@@ -31,7 +31,7 @@ export function System() {
         <Stale updatedAt={status.dataUpdatedAt} />
       </PageHeader>
       <div className="flex flex-col gap-4">
-        <div className="grid gap-4 xl:grid-cols-2">
+        <div className="grid items-start gap-4 xl:grid-cols-2">
           {mayAdminister && <Dependencies health={health} />}
           <div className="flex flex-col gap-4">
             {mayAdminister && <Groups health={health} />}

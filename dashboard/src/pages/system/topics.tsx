@@ -1,6 +1,7 @@
 /** How far the sink has stored each topic, and how much waits. */
 
 import type { Schema } from "@/api/client.ts";
+import { Scrollable } from "@/components/scrollable.tsx";
 import { Empty } from "@/components/states.tsx";
 import { Badge } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
@@ -15,7 +16,7 @@ export function TopicTable({ topics, withOffsets }: { topics: readonly Schema["T
   const still = stalled(topics);
   if (topics.length === 0) return <Empty title="Nothing has been stored yet" />;
   return (
-    <div className="overflow-x-auto">
+    <Scrollable label={withOffsets ? "Topics: table" : "Feeds: table"}>
       <table className="figures w-full text-sm">
         <thead className="text-xs text-ink-2">
           <tr className="border-b border-line">
@@ -60,7 +61,7 @@ export function TopicTable({ topics, withOffsets }: { topics: readonly Schema["T
           ))}
         </tbody>
       </table>
-    </div>
+    </Scrollable>
   );
 }
 
