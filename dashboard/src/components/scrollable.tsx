@@ -5,7 +5,7 @@ import { classes } from "./ui.tsx";
 export function Scrollable({ label, children, className }: { label: string; children: ReactNode; className?: string }) {
   return (
     // what scrolls must be reached by keyboard; the rule knows roles, not overflow
-    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+     
     <div role="region" aria-label={label} tabIndex={0} className={classes("overflow-auto focus-visible:-outline-offset-2", className)}>
       {children}
     </div>

@@ -26,7 +26,7 @@ const COLUMNS: ListPageProps<Row>["columns"] = [
   {
     id: "txn_id",
     header: "Transaction",
-    meta: { width: "minmax(11rem,1.4fr)" },
+    meta: { width: "minmax(12.5rem,1.6fr)" },
     cell: ({ row }) => <span className="font-mono text-[0.92em]">{row.original.txn_id}</span>,
   },
   { id: "expected", header: "Expected", meta: { width: "minmax(7rem,1fr)" }, cell: ({ row }) => <Said row={row.original} value={row.original.expected} /> },

@@ -116,6 +116,7 @@ export function Grid<Row>(props: GridProps<Row>) {
     event.preventDefault();
   };
 
+  // a window that is too small for the columns scrolls sideways within the list
   const tracks = `2.25rem ${table.getVisibleLeafColumns().map((column) => column.columnDef.meta?.width ?? "1fr").join(" ")}`;
   return (
     <div
@@ -172,7 +173,7 @@ export function Grid<Row>(props: GridProps<Row>) {
                     className={classes("flex min-w-0 items-center gap-2 truncate px-2.5", cell.column.columnDef.meta?.isNumber && "justify-end")}
                   >
                     <span className="truncate">{flexRender(cell.column.columnDef.cell, cell.getContext())}</span>
-                    {at === 0 && note}
+                    {at === 1 && note}
                   </div>
                 ))
               )}

@@ -28,18 +28,18 @@ export function Breakdown({ open }: { open: Schema["MismatchStats"] }) {
         <Bars
           title="Open breaks by severity"
           whole={open.open}
-          bars={severities.map(({ severity: code, breaks }) => ({ key: code, ...severity(code), breaks, search: { severity: [code] } }))}
+          bars={severities.map(({ severity: code, breaks }) => ({ key: code, ...severity(code), breaks, search: { severity: [code] as ExceptionsSearch["severity"] } }))}
         />
         <Bars
           title="Open breaks by source that differs"
           whole={open.open}
-          bars={byNumber(open.subjects).map(({ subject: code, breaks }) => ({ key: code, label: source(code), breaks, tone: "accent", search: { source: [code] } }))}
+          bars={byNumber(open.subjects).map(({ subject: code, breaks }) => ({ key: code, label: source(code), breaks, tone: "accent", search: { source: [code] as ExceptionsSearch["source"] } }))}
         />
       </div>
       <Bars
         title="Open breaks by class"
         whole={open.open}
-        bars={byNumber(open.classes).map(({ class: code, breaks }) => ({ key: code, label: breakClass(code), breaks, tone: "accent", search: { class: [code] } }))}
+        bars={byNumber(open.classes).map(({ class: code, breaks }) => ({ key: code, label: breakClass(code), breaks, tone: "accent", search: { class: [code] as ExceptionsSearch["class"] } }))}
       />
     </>
   );

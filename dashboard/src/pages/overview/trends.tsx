@@ -46,7 +46,7 @@ export function BreaksTrend(props: TrendProps<Schema["MismatchStats"]>) {
 }
 
 interface SeriesProps extends TrendProps<Pick<Schema["TransactionStats"], "series" | "since" | "step_seconds">> {
-  id: string;
+  id: "verdicts" | "breaks";
   title: string;
   /** By code; their order is that of the stack, from the bottom. */
   colors: Record<string, string>;
