@@ -11,6 +11,8 @@ export type PeriodName = keyof typeof PERIODS;
 const STATS_MS = 15_000;
 const STATUS_MS = 10_000;
 
+const EVER = "1970-01-01T00:00:00Z";
+
 function since(period: PeriodName): string {
   return new Date(Date.now() - PERIODS[period] * 1000).toISOString();
 }
@@ -39,9 +41,10 @@ export const mismatchStatsQuery = (api: Api, period: PeriodName) =>
   });
 
 /** Breaks of all times: "open" is then what is open now, whenever it was opened. */
-export const openBreaksQuery = (api: Api) =>
+export const openBreaksQuery = (api: Api, currency?: string) =>
   queryOptions({
-    queryKey: ["mismatches", "stats", "ever"],
-    queryFn: ({ signal }) => dataOf(api.GET("/mismatches/stats", { signal, params: { query: { since: "1970-01-01T00:00:00Z" } } })),
+    queryKey: ["mismatches", "stats", "ever", currency],
+    queryFn: ({ signal }) => dataOf(api.GET("/mismatches/stats", { signal, params: { query: { since: EVER, currency } } })),
     refetchInterval: STATS_MS,
+    staleTime: STATS_MS,
   });

@@ -4,6 +4,7 @@ import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@t
 import { getRouteApi } from "@tanstack/react-router";
 import { useState } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
+import { openBreaksQuery } from "@/api/queries.ts";
 import { useApp, useChannel } from "@/app/context.ts";
 import type { ExceptionsSearch } from "@/app/searches.ts";
 import { Evidence } from "@/components/evidence.tsx";
@@ -166,20 +167,10 @@ function ExceptionCard({ row }: { row: Row }) {
   );
 }
 
-/** Everything there is, whatever its age: before the product was. */
-const ALWAYS = "2000-01-01T00:00:00Z";
-const STATS_MS = 15_000;
-
 function ExceptionFacets({ search, onSearch }: Pick<ListPageProps<Row>, "search" | "onSearch">) {
   const { api } = useApp();
   const isOpen = search.state !== "RESOLVED";
-  const { data } = useQuery({
-    queryKey: ["mismatches", "stats", "always", search.currency],
-    queryFn: ({ signal }) => dataOf(api.GET("/mismatches/stats", { signal, params: { query: { since: ALWAYS, currency: search.currency } } })),
-    refetchInterval: STATS_MS,
-    enabled: isOpen,
-    placeholderData: keepPreviousData,
-  });
+  const { data } = useQuery({ ...openBreaksQuery(api, search.currency), enabled: isOpen, placeholderData: keepPreviousData });
   const countOf = (sums: readonly { breaks: number }[] | undefined, at: number | undefined) =>
     isOpen && sums ? (at === undefined || at < 0 ? 0 : sums[at]?.breaks) : undefined;
   const facet = (name: "class" | "source" | "severity", title: string, values: [string, string, number | undefined][]): Facet => ({

@@ -1,0 +1,58 @@
+"""The Chromium of the npm package, for Playwright: no browser of the machine is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, sync_playwright
+
+DASHBOARD = Path(__file__).parent.parent.parent / "dashboard"
+_TELL = "import c from '@sparticuz/chromium'; console.log(JSON.stringify([await c.executablePath(), c.args]))"
+
+
+def with_node() -> dict[str, str]:
+    """The environment with the Node of our own packages before any other."""
+    return dict(os.environ) | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+@cache
+def _chromium() -> tuple[str, list[str]]:
+    told = subprocess.run(
+        ["node", "--input-type=module", "-e", _TELL],
+        cwd=DASHBOARD, env=with_node(), capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    path, arguments = json.loads(told.stdout)
+    return path, arguments
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """Started, and ended on leaving."""
+    path, arguments = _chromium()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=arguments)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+AXE = DASHBOARD / "node_modules" / "axe-core" / "axe.min.js"
+_RUN_AXE = """() => axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']})
+    .then(found => found.violations.map(v => ({id: v.id, nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))})))"""
+
+
+def violations(page: Any) -> list[dict[str, Any]]:
+    """What axe finds on the page, by the rules of WCAG 2.2 AA."""
+    # by the debugger, which the page's policy does not bind
+    page.evaluate(AXE.read_text())
+    found: list[dict[str, Any]] = page.evaluate(_RUN_AXE)
+    return found

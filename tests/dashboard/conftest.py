@@ -1,0 +1,76 @@
+"""The whole system with its dashboard: worker, sink and web as processes, Keycloak, and people in front of a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from recon_stream.registration import register_schemas
+from recon_stream.security.realm import DASHBOARD
+from recon_stream.settings import Settings
+from recon_stream.stack import local
+from recon_stream.topics import create_topics
+from tests.conftest import create_database, drop_database
+from tests.dashboard.chromium import browser
+from tests.dashboard.office import Office
+from tests.secured.processes import role
+from tests.security.logins import as_administrator
+from tests.web.serving import serving
+
+RULES = Path(__file__).parent.parent.parent / "recon_stream" / "rules" / "demo.toml"
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """A browser."""
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def system(identity: Settings, database_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings with a database and an application of their own; topics and schemas are there."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    state = local.read_state(identity)
+    assert state is not None
+    settings = replace(
+        identity,
+        app_id=f"board-{uuid.uuid4().hex[:8]}",
+        rules_file=str(RULES),
+        database_url=state.database_url("recon_sink", name),
+        database_owner_url=state.database_url("recon_owner", name),
+        database_reader_url=state.database_url("recon_reader", name),
+        database_web_url=state.database_url("recon_web", name),
+    )
+    try:
+        create_database(settings, name, database_template)
+        asyncio.run(create_topics(settings))
+        asyncio.run(register_schemas(settings))
+        yield settings
+    finally:
+        drop_database(settings, name)
+
+
+@pytest.fixture(scope="package")
+def office(
+    system: Settings, identity: Settings, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Office]:
+    """Everything runs, and the dashboard's client may return to where it is served."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("worker", "sink", "web")]
+    with ExitStack() as stack:
+        desk = stack.enter_context(serving(system, identity, folders[2]))
+        stack.enter_context(role("worker", desk.settings, folders[0]))
+        stack.enter_context(role("sink", desk.settings, folders[1]))
+        admin = as_administrator(identity)
+        client = admin.get_client(admin.get_client_id(DASHBOARD) or "")
+        page = f"{desk.base}/dashboard/"
+        changed = {"redirectUris": [*client["redirectUris"], page], "webOrigins": [*client["webOrigins"], desk.base]}
+        admin.update_client(client["id"], client | changed)
+        yield Office(desk, chromium)

@@ -1,0 +1,120 @@
+"""The dashboard as people see it, in a real browser, logged in by the real Keycloak, in front of the whole running system."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from recon_stream.security.roles import Role
+from tests.dashboard.chromium import violations
+from tests.dashboard.office import MILLISECONDS, Office, said
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+
+EVERYWHERE = ["Overview", "Exceptions", "Transactions", "Live", "System", "Settings"]
+PAGES = {
+    Role.ADMIN: {*EVERYWHERE, "Dead letters", "Audit"},
+    Role.AUDITOR: {*EVERYWHERE, "Dead letters", "Audit"},
+    Role.OPERATOR: {*EVERYWHERE, "Dead letters"},
+    Role.VIEWER: {*EVERYWHERE},
+}
+PATHS = ["/", "/exceptions", "/transactions", "/live", "/dead-letters", "/audit", "/system", "/settings"]
+
+
+def new_id() -> str:
+    """Of a transaction that no other test knows."""
+    return f"TX-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.mark.parametrize("who", list(Role))
+def test_each_role_sees_its_pages_and_is_refused_the_others(office: Office, who: Role) -> None:
+    """The navigation has just what the table allows; an address that is typed says that it is not allowed."""
+    with office.seat(who) as page:
+        names = page.get_by_role("navigation", name="Pages").get_by_role("link").all_inner_texts()
+        assert set(names) == PAGES[who]
+        page.goto(f"{office.base}/audit")
+        if "Audit" in PAGES[who]:
+            expect(page.get_by_role("heading", name="Audit")).to_be_visible(timeout=MILLISECONDS)
+        else:
+            expect(page.get_by_text("Your roles do not allow this")).to_be_visible(timeout=MILLISECONDS)
+
+
+def test_a_break_appears_is_opened_explained_and_closed_before_ones_eyes(office: Office) -> None:
+    """Nothing is reloaded by hand: the new break is told, its transaction names the odd one out, and the correction closes it."""
+    txn = new_id()
+    with office.seat(Role.OPERATOR, "/exceptions") as page:
+        expect(page.get_by_text("Live", exact=True).last).to_be_visible()
+        office.report(
+            said(txn, "CORE"), said(txn, "MOBILE"), said(txn, "GATEWAY", amount_minor=12300, currency="EUR")
+        )
+        page.get_by_role("button", name="new").click()
+        row = page.get_by_role("row").filter(has_text=txn)
+        expect(row).to_contain_text("Amount")
+        row.click()
+        page.wait_for_url(f"**/transactions/{txn}?**")
+        expect(page.get_by_text("Gateway differs from the others in the amount")).to_be_visible()
+        cell = page.get_by_role("row", name="Amount").get_by_role("cell").filter(has_text="differs")
+        expect(cell).to_contain_text("123.00")
+        office.report(said(txn, "GATEWAY", revision=1))
+        expect(page.get_by_text("All three sources say the same.")).to_be_visible(timeout=MILLISECONDS)
+        page.get_by_role("radio", name="History").click()
+        expect(page.get_by_text("Resolved")).to_be_visible()
+
+
+def test_a_viewer_sees_no_account_number(office: Office) -> None:
+    """Not in the legs, not in what the browser was sent."""
+    txn = new_id()
+    office.report(*(said(txn, source) for source in ("CORE", "GATEWAY", "MOBILE")))
+    sent: list[str] = []
+    with office.seat(Role.VIEWER) as page:
+        page.on("response", lambda answer: sent.append(answer.text()) if f"/{txn}" in answer.url else None)
+        until_there(page, office, txn)
+        expect(page.get_by_role("rowheader", name="Account")).to_be_visible()
+        assert page.get_by_role("radio", name="Source records").count() == 0
+        assert sent
+        assert not any("DE89370400440532013000" in text for text in [page.content(), *sent])
+
+
+def until_there(page: Page, office: Office, txn: str) -> None:
+    """Open a transaction that the sink is about to store."""
+    page.goto(f"{office.base}/transactions/{txn}")
+    for _ in range(20):
+        page.wait_for_selector("[data-page-title], [role=alert], text=There is no such transaction")
+        if page.get_by_text("There is no such transaction").count() == 0:
+            return
+        page.wait_for_timeout(500)
+        page.reload()
+
+
+def test_a_cut_socket_catches_up_without_a_gap(office: Office) -> None:
+    """What was reported while the browser was offline stands in the live view once it is back, each record once."""
+    before, meanwhile = new_id(), new_id()
+    with office.seat(Role.OPERATOR, "/live") as page:
+        office.report(*(said(before, source) for source in ("CORE", "GATEWAY", "MOBILE")))
+        expect(page.get_by_role("row").filter(has_text=before)).to_have_count(3)
+        page.context.set_offline(True)
+        office.report(*(said(meanwhile, source) for source in ("CORE", "GATEWAY", "MOBILE")))
+        expect(page.get_by_text("Reconnecting")).to_be_visible(timeout=MILLISECONDS)
+        page.context.set_offline(False)
+        expect(page.get_by_role("row").filter(has_text=meanwhile)).to_have_count(3, timeout=MILLISECONDS)
+        expect(page.get_by_role("row").filter(has_text=before)).to_have_count(3)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(office: Office, scheme: Any) -> None:
+    """WCAG 2.2 AA, by its rules that a program can check, on every page and on a transaction with a break."""
+    txn = new_id()
+    office.report(said(txn, "CORE"), said(txn, "MOBILE"), said(txn, "GATEWAY", amount_minor=12300))
+    found = {}
+    with office.seat(Role.ADMIN, color_scheme=scheme) as page:
+        until_there(page, office, txn)
+        found[txn] = violations(page)
+        for path in PATHS:
+            page.goto(office.base + path)
+            page.wait_for_selector("[data-page-title]")
+            page.wait_for_timeout(2500)
+            found[path] = violations(page)
+    assert {path: told for path, told in found.items() if told} == {}
