@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -55,14 +56,15 @@ class Office:
 
     def report(self, *events: dict[str, Any]) -> None:
         """Sources say this: as records of their topics, by a producer like theirs."""
-        asyncio.run(_send(self.desk.settings, events))
+        # the browser's own loop runs in this thread
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(_send(self.desk.settings, events))).result()
 
 
 def said(txn_id: str, source: str, **changed: Any) -> dict[str, Any]:
     """What a source reports of a transaction; all agree unless something is changed."""
-    revision = changed.get("revision", 0)
     usual = {
-        "event_id": f"{source[0]}-{txn_id}-{revision}",
+        "event_id": f"{source[0]}-{txn_id}",
         "txn_id": txn_id,
         "source": source,
         "status": STATUS[source],

@@ -46,7 +46,7 @@ def test_a_break_appears_is_opened_explained_and_closed_before_ones_eyes(office:
     """Nothing is reloaded by hand: the new break is told, its transaction names the odd one out, and the correction closes it."""
     txn = new_id()
     with office.seat(Role.OPERATOR, "/exceptions") as page:
-        expect(page.get_by_text("Live", exact=True).last).to_be_visible()
+        expect(page.get_by_role("status").filter(has_text="Live updates: Live")).to_be_visible()
         office.report(
             said(txn, "CORE"), said(txn, "MOBILE"), said(txn, "GATEWAY", amount_minor=12300, currency="EUR")
         )
@@ -81,9 +81,10 @@ def test_a_viewer_sees_no_account_number(office: Office) -> None:
 def until_there(page: Page, office: Office, txn: str) -> None:
     """Open a transaction that the sink is about to store."""
     page.goto(f"{office.base}/transactions/{txn}")
+    nothing = page.get_by_text("There is no such transaction")
     for _ in range(20):
-        page.wait_for_selector("[data-page-title], [role=alert], text=There is no such transaction")
-        if page.get_by_text("There is no such transaction").count() == 0:
+        page.locator("[data-page-title]").or_(nothing).first.wait_for()
+        if nothing.count() == 0:
             return
         page.wait_for_timeout(500)
         page.reload()
