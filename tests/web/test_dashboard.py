@@ -20,7 +20,10 @@ def test_every_address_of_a_view_gets_the_page(rest: Desk) -> None:
     assert page.headers["Cache-Control"] == "no-cache"
     assert "unsafe" not in page.headers["Content-Security-Policy"]
     assert re.findall(r"<script(?![^>]* src=)|<style| style=| on\w+=", page.text) == []
-    for path in ("/dashboard/exceptions?class=%5B%22AMOUNT_MISMATCH%22%5D", "/dashboard/transactions/T%2F1?tab=history"):
+    for path in (
+        "/dashboard/exceptions?class=%5B%22AMOUNT_MISMATCH%22%5D",
+        "/dashboard/transactions/T%2F1?tab=history",
+    ):
         assert nobody.get(path).content == page.content
 
 

@@ -216,11 +216,10 @@ function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
                   <button
                     type="button"
                     aria-expanded={open === row.seq}
-                    aria-label={`Details of entry ${row.seq}`}
                     className="text-accent hover:underline"
                     onClick={() => setOpen(open === row.seq ? undefined : row.seq)}
                   >
-                    {open === row.seq ? "Less" : "More"}
+                    {open === row.seq ? "Less" : "More"} <span className="sr-only">of entry {row.seq}</span>
                   </button>
                 </td>
               </tr>

@@ -65,7 +65,12 @@ export function Grid<Row>(props: GridProps<Row>) {
     getCoreRowModel: getCoreRowModel(),
     enableSorting: false,
   });
-  const virtual = useVirtualizer({ count: rows.length, getScrollElement: () => scroller.current, estimateSize: () => height, overscan: 12 });
+  const virtual = useVirtualizer({
+    count: rows.length,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => height,
+    overscan: 12,
+  });
   useEffect(() => virtual.measure(), [virtual, height]);
   useEffect(() => {
     setActive(0);
@@ -117,78 +122,86 @@ export function Grid<Row>(props: GridProps<Row>) {
   };
 
   // a window that is too small for the columns scrolls sideways within the list
-  const tracks = `2.25rem ${table.getVisibleLeafColumns().map((column) => column.columnDef.meta?.width ?? "1fr").join(" ")}`;
+  const tracks = `2.25rem ${table
+    .getVisibleLeafColumns()
+    .map((column) => column.columnDef.meta?.width ?? "1fr")
+    .join(" ")}`;
   return (
-    <div
-      ref={scroller}
-      role="grid"
-      aria-label={props.label}
-      aria-multiselectable
-      aria-rowcount={hasMore ? -1 : rows.length + 1}
-      aria-activedescendant={rows.length ? `row-${active}` : undefined}
-      tabIndex={0}
-      onKeyDown={onKeyDown}
-      className="group/grid h-[calc(100dvh-18rem)] min-h-96 overflow-auto focus-visible:outline-offset-[-2px]"
-    >
-      {!isNarrow && <Header table={table} tracks={tracks} sort={props.sort} onSort={props.onSort} />}
-      <div role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
-        {seen.map(({ index, start }) => {
-          const row = table.getRowModel().rows[index];
-          if (!row) return null;
-          const isChosen = chosen.has(row.id);
-          const note = props.noteOf(row.original);
-          return (
-            // the grid itself has the keyboard; a click does the same as Enter
-            // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus
-            <div
-              key={row.id}
-              id={`row-${index}`}
-              role="row"
-              aria-rowindex={index + 2}
-              aria-selected={isChosen}
-              onClick={(event) => {
-                setActive(index);
-                if (event.shiftKey) choose(index, true);
-                else onOpen(row.original);
-              }}
-              className={classes(
-                "absolute inset-x-0 grid cursor-pointer items-center border-b border-line text-sm hover:bg-hover",
-                isChosen && "bg-chosen",
-                index === active && "group-focus-visible/grid:shadow-[inset_3px_0_0_var(--accent)]",
-                index === active && "group-focus-within/grid:shadow-[inset_3px_0_0_var(--accent)]",
-              )}
-              style={{ height, transform: `translateY(${start}px)`, gridTemplateColumns: isNarrow ? "2.25rem 1fr" : tracks }}
-            >
-              <Check isChosen={isChosen} label={row.id} onChoose={(isRange) => choose(index, isRange)} />
-              {isNarrow ? (
-                <div role="gridcell" className="min-w-0 py-2 pr-3">
-                  {props.card(row.original)}
-                  {note}
-                </div>
-              ) : (
-                row.getVisibleCells().map((cell, at) => (
-                  <div
-                    key={cell.id}
-                    role="gridcell"
-                    className={classes("flex min-w-0 items-center gap-2 truncate px-2.5", cell.column.columnDef.meta?.isNumber && "justify-end")}
-                  >
-                    <span className="truncate">{flexRender(cell.column.columnDef.cell, cell.getContext())}</span>
-                    {at === 1 && note}
+    <>
+      <div
+        ref={scroller}
+        role="grid"
+        aria-label={props.label}
+        aria-multiselectable
+        aria-rowcount={hasMore ? -1 : rows.length + 1}
+        aria-activedescendant={rows.length ? `row-${active}` : undefined}
+        tabIndex={0}
+        onKeyDown={onKeyDown}
+        className="group/grid h-[calc(100dvh-18rem)] min-h-96 overflow-auto focus-visible:outline-offset-[-2px]"
+      >
+        {!isNarrow && <Header table={table} tracks={tracks} sort={props.sort} onSort={props.onSort} />}
+        <div role="rowgroup" className="relative" style={{ height: virtual.getTotalSize() }}>
+          {seen.map(({ index, start }) => {
+            const row = table.getRowModel().rows[index];
+            if (!row) return null;
+            const isChosen = chosen.has(row.id);
+            const note = props.noteOf(row.original);
+            return (
+              // the grid itself has the keyboard; a click does the same as Enter
+              // eslint-disable-next-line jsx-a11y/click-events-have-key-events, jsx-a11y/interactive-supports-focus
+              <div
+                key={row.id}
+                id={`row-${index}`}
+                role="row"
+                aria-rowindex={index + 2}
+                aria-selected={isChosen}
+                onClick={(event) => {
+                  setActive(index);
+                  if (event.shiftKey) choose(index, true);
+                  else onOpen(row.original);
+                }}
+                className={classes(
+                  "absolute inset-x-0 grid cursor-pointer items-center border-b border-line text-sm hover:bg-hover",
+                  isChosen && "bg-chosen",
+                  index === active && "group-focus-visible/grid:shadow-[inset_3px_0_0_var(--accent)]",
+                  index === active && "group-focus-within/grid:shadow-[inset_3px_0_0_var(--accent)]",
+                )}
+                style={{ height, transform: `translateY(${start}px)`, gridTemplateColumns: isNarrow ? "2.25rem 1fr" : tracks }}
+              >
+                <Check isChosen={isChosen} label={row.id} onChoose={(isRange) => choose(index, isRange)} />
+                {isNarrow ? (
+                  <div role="gridcell" className="min-w-0 py-2 pr-3">
+                    {props.card(row.original)}
+                    {note}
                   </div>
-                ))
-              )}
-            </div>
-          );
-        })}
+                ) : (
+                  row.getVisibleCells().map((cell, at) => (
+                    <div
+                      key={cell.id}
+                      role="gridcell"
+                      className={classes(
+                        "flex min-w-0 items-center gap-2 truncate px-2.5",
+                        cell.column.columnDef.meta?.isNumber && "justify-end",
+                      )}
+                    >
+                      <span className="truncate">{flexRender(cell.column.columnDef.cell, cell.getContext())}</span>
+                      {at === 1 && note}
+                    </div>
+                  ))
+                )}
+              </div>
+            );
+          })}
+        </div>
       </div>
-      <p role="status" className="sticky left-0 px-4 py-3 text-sm text-ink-2">
+      <p role="status" className="border-t border-line px-4 py-2.5 text-sm text-ink-2">
         {isReading
           ? "Reading more…"
           : rows.length >= ROWS_MAX
             ? `The first ${plural(rows.length, "row")} are shown. Narrow the filters, or export all.`
             : !hasMore && `${plural(rows.length, "row")}: that is all.`}
       </p>
-    </div>
+    </>
   );
 }
 
@@ -222,7 +235,12 @@ interface HeaderProps<Row> {
 function Header<Row>({ table, tracks, sort, onSort }: HeaderProps<Row>) {
   return (
     <div role="rowgroup" className="sticky top-0 z-10 bg-surface shadow-[0_1px_0_var(--line)]">
-      <div role="row" aria-rowindex={1} className="grid h-10 items-center text-xs font-medium text-ink-2" style={{ gridTemplateColumns: tracks }}>
+      <div
+        role="row"
+        aria-rowindex={1}
+        className="grid h-10 items-center text-xs font-medium text-ink-2"
+        style={{ gridTemplateColumns: tracks }}
+      >
         <div role="columnheader">
           <span className="sr-only">Choose</span>
         </div>

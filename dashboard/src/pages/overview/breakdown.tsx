@@ -6,7 +6,7 @@ import type { ExceptionsSearch } from "@/app/searches.ts";
 import { Empty } from "@/components/states.tsx";
 import { Card } from "@/components/ui.tsx";
 import { count, share } from "@/lib/money.ts";
-import { SEVERITIES, breakClass, plural, severity, source, type Tone } from "@/lib/words.ts";
+import { SEVERITIES, breakClass, severity, source, type Tone } from "@/lib/words.ts";
 
 const BARS: Record<Tone | "accent", string> = { good: "bg-good", warn: "bg-warn", bad: "bg-bad", info: "bg-info", quiet: "bg-quiet", accent: "bg-accent" };
 
@@ -59,7 +59,6 @@ function Bars({ title, whole, bars }: { title: string; whole: number; bars: Bar[
               <Link
                 to="/exceptions"
                 search={{ state: "OPEN", ...search }}
-                aria-label={`${label}: ${plural(breaks, "open break")}, ${share(breaks, whole)}`}
                 className="group grid grid-cols-[1fr_auto_4.5rem] items-baseline gap-x-3 rounded-md px-2 pt-1.5 pb-2 text-sm hover:bg-hover"
               >
                 <span className="truncate group-hover:underline">{label}</span>
