@@ -206,6 +206,10 @@ class Demo:
         self._console.print("\n[bold]Where to look[/]")
         for what, where in (
             (
+                "the dashboard",
+                f"http://{HOST}:{settings.web_port}/dashboard/, as operator with operator123 (or admin, auditor, viewer)",
+            ),
+            (
                 "the API, to be tried",
                 f"http://{HOST}:{settings.web_port}/docs, with a token of `{prefix} recon-stream tokens`",
             ),

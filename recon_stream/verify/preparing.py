@@ -113,6 +113,7 @@ def _services(settings: Settings) -> Table:
         ("Valkey", f"{redis.hostname}:{redis.port}"),
         ("Keycloak", f"{settings.keycloak_server_url}, realm {settings.keycloak_realm}"),
         ("API, once it runs", f"http://127.0.0.1:{settings.web_port}/docs (`recon-stream web`, or the demo)"),
+        ("dashboard, too", f"http://127.0.0.1:{settings.web_port}/dashboard/"),
         ("all settings", str(settings.state_dir / "stack.env")),
     ):
         grid.add_row(f"  {what}", where)

@@ -21,33 +21,33 @@ const route = getRouteApi("/exceptions");
 const PAGE = 200;
 
 const COLUMNS: ListPageProps<Row>["columns"] = [
-  { id: "severity", header: "Severity", meta: { width: "6.5rem" }, cell: ({ row }) => <Severity code={row.original.severity} /> },
-  { id: "class", header: "Class", meta: { width: "minmax(8rem,1fr)" }, cell: ({ row }) => <Kind row={row.original} /> },
-  { id: "subject", header: "Odd one out", meta: { width: "7.5rem" }, cell: ({ row }) => source(row.original.subject) },
+  { id: "severity", header: "Severity", meta: { width: "6rem" }, cell: ({ row }) => <Severity code={row.original.severity} /> },
+  { id: "class", header: "Class", meta: { width: "minmax(6.5rem,1fr)" }, cell: ({ row }) => <Kind row={row.original} /> },
+  { id: "subject", header: "Odd one out", meta: { width: "5.8rem" }, cell: ({ row }) => source(row.original.subject) },
   {
     id: "txn_id",
     header: "Transaction",
-    meta: { width: "minmax(12.5rem,1.6fr)" },
+    meta: { width: "minmax(11rem,1.4fr)" },
     cell: ({ row }) => <span className="font-mono text-[0.92em]">{row.original.txn_id}</span>,
   },
-  { id: "expected", header: "Expected", meta: { width: "minmax(7rem,1fr)" }, cell: ({ row }) => <Said row={row.original} value={row.original.expected} /> },
-  { id: "actual", header: "Says", meta: { width: "minmax(7rem,1fr)" }, cell: ({ row }) => <Said row={row.original} value={row.original.actual} /> },
+  { id: "expected", header: "Expected", meta: { width: "minmax(5rem,1fr)" }, cell: ({ row }) => <Said row={row.original} value={row.original.expected} /> },
+  { id: "actual", header: "Says", meta: { width: "minmax(5rem,1fr)" }, cell: ({ row }) => <Said row={row.original} value={row.original.actual} /> },
   {
     id: "delta",
     header: "Difference",
-    meta: { width: "minmax(7.5rem,1fr)", isNumber: true },
+    meta: { width: "minmax(6.5rem,1fr)", isNumber: true },
     cell: ({ row }) => <Money amount={row.original.delta} withSign />,
   },
   {
     id: "at_risk",
     header: "At risk",
-    meta: { width: "minmax(8.5rem,1fr)", isNumber: true, sorts: ["amount", "-amount"] },
+    meta: { width: "minmax(7.5rem,1fr)", isNumber: true, sorts: ["amount", "-amount"] },
     cell: ({ row }) => <Money amount={row.original.at_risk} />,
   },
   {
     id: "opened_at",
     header: "Opened",
-    meta: { width: "8rem", isNumber: true, sorts: ["opened_at", "-opened_at"] },
+    meta: { width: "5.6rem", isNumber: true, sorts: ["opened_at", "-opened_at"] },
     cell: ({ row }) => <Instant at={row.original.opened_at} as="ago" />,
   },
 ];

@@ -49,7 +49,7 @@ export function Overview() {
       </PageHeader>
       {failed?.error ? (
         <Failed error={failed.error} onRetry={retry} />
-      ) : !status.data || !open.data || !verdicts.data || !opened.data ? (
+      ) : !status.data || !open.data || !verdicts.data ? (
         <Loading what="the overview" rows={10} />
       ) : (
         <div className="flex flex-col gap-4">
@@ -63,7 +63,14 @@ export function Overview() {
           </div>
           <div className="grid gap-4 xl:grid-cols-2">
             <VerdictsTrend stats={verdicts.data} until={verdicts.dataUpdatedAt} period={period} isOld={verdicts.isPlaceholderData} />
-            <BreaksTrend stats={opened.data} until={opened.dataUpdatedAt} period={period} isOld={opened.isPlaceholderData} />
+            {/* the limiter may let it wait for some seconds, and nothing else waits for it */}
+            {opened.data ? (
+              <BreaksTrend stats={opened.data} until={opened.dataUpdatedAt} period={period} isOld={opened.isPlaceholderData} />
+            ) : (
+              <Card title="Breaks opened" bare>
+                <Loading what="breaks over time" />
+              </Card>
+            )}
           </div>
           <Card title="Feeds" aside="Pace and waiting records of the last minute" bare>
             <TopicTable topics={status.data.topics.filter((topic) => topic.is_source)} />
