@@ -61,8 +61,13 @@ function Bars({ title, whole, bars }: { title: string; whole: number; bars: Bar[
                 search={{ state: "OPEN", ...search }}
                 className="group grid grid-cols-[1fr_auto_4.5rem] items-baseline gap-x-3 rounded-md px-2 pt-1.5 pb-2 text-sm hover:bg-hover"
               >
-                <span className="truncate group-hover:underline">{label}</span>
-                <span className="figures font-medium">{count(breaks)}</span>
+                <span className="truncate group-hover:underline">
+                  {label}
+                  <span className="sr-only">: </span>
+                </span>
+                <span className="figures font-medium">
+                  {count(breaks)} <span className="sr-only">open, </span>
+                </span>
                 <span className="figures text-right text-ink-2">{share(breaks, whole)}</span>
                 <span aria-hidden className="col-span-3 mt-1 h-1.5 overflow-hidden rounded-full bg-sunken">
                   <span className={`block h-full min-w-0.5 rounded-full ${BARS[tone]}`} style={{ width: `${(breaks / most) * 100}%` }} />
