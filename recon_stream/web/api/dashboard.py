@@ -46,7 +46,8 @@ class DashboardConfig(Answer):
 @endpoint("GET", "/", needs=None, tag="Dashboard", media=("text/html",), status=302)
 async def root(_: Call[Any, None]) -> web.Response:
     """Leads to the dashboard."""
-    return web.Response(status=302, headers={"Location": "/dashboard/"})
+    link = '<!doctype html><title>recon-stream</title><a href="/dashboard/">Dashboard</a>'
+    return web.Response(status=302, text=link, content_type="text/html", headers={"Location": "/dashboard/"})
 
 
 @endpoint("GET", "/dashboard/config.json", needs=None, answers=DashboardConfig, tag="Dashboard")
