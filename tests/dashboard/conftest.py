@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
@@ -73,4 +74,10 @@ def office(
         page = f"{desk.base}/dashboard/"
         changed = {"redirectUris": [*client["redirectUris"], page], "webOrigins": [*client["webOrigins"], desk.base]}
         admin.update_client(client["id"], client | changed)
+        stack.callback(put_back, identity, client)
         yield Office(desk, chromium)
+
+
+def put_back(identity: Settings, client: dict[str, Any]) -> None:
+    """Put the dashboard's client back: other tests look at it too."""
+    as_administrator(identity).update_client(client["id"], client)

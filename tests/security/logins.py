@@ -18,7 +18,7 @@ from recon_stream.settings import Settings
 from recon_stream.stack import local
 from recon_stream.stack.services.keycloak import administrator
 
-REDIRECT = "http://127.0.0.1:8000/"
+REDIRECT = "http://127.0.0.1:8000/dashboard/"
 TIMEOUT = 30
 
 

@@ -154,8 +154,9 @@ def test_the_dashboard_may_use_no_other_flow(identity: Settings) -> None:
     [
         f"{REDIRECT}other",
         f"{REDIRECT}?next=x",
-        "http://127.0.0.1:8001/",
-        "http://localhost:8000/",
+        "http://127.0.0.1:8001/dashboard/",
+        "http://127.0.0.1:8000/",
+        "http://localhost:8000/dashboard/",
         "https://evil.example/",
         "//evil.example/",
         "javascript:alert(1)",
