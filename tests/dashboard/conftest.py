@@ -28,14 +28,14 @@ from tests.web.serving import serving
 RULES = Path(__file__).parent.parent.parent / "recon_stream" / "rules" / "demo.toml"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A browser."""
+    """A browser. Its driver keeps an event loop in this thread, so it must end with the file: others start loops of their own."""
     with browser() as started:
         yield started
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def system(identity: Settings, database_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings with a database and an application of their own; topics and schemas are there."""
     name = f"test_{uuid.uuid4().hex[:12]}"
@@ -59,7 +59,7 @@ def system(identity: Settings, database_template: str, tmp_path_factory: pytest.
         drop_database(settings, name)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def office(
     system: Settings, identity: Settings, chromium: Browser, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Office]:
