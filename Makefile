@@ -91,4 +91,4 @@ stack-down: $(READY) ## Stop them
 
 clean: ## Stop the stack and delete local state and the environment
 	@if [ -x $(BIN)/recon-stream ]; then $(BIN)/recon-stream stack reset --yes; fi
-	rm -rf .recon .venv $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .recon .venv $(PEERS) build dashboard/node_modules recon_stream/web/dashboard *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

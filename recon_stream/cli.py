@@ -33,7 +33,7 @@ COMMANDS = {
     "produce": ("producers.commands:produce", "Send simulated transactions, with or without faults."),
     "worker": ("recon_stream.process.commands:worker", "Reconcile: read the feeds, publish verdicts."),
     "sink": ("recon_stream.process.commands:sink", "Write events, results, breaks and dead letters to PostgreSQL."),
-    "web": ("recon_stream.process.commands:web", "Serve /health; the API and the dashboard join here."),
+    "web": ("recon_stream.process.commands:web", "Serve the dashboard, the API and the websocket."),
     "watch": ("recon_stream.verify.watch:watch", "Rates, match rate, lag and the newest mismatches, live."),
     "mismatches": ("recon_stream.verify.mismatches:mismatches", "Follow recon_mismatches as a subscriber."),
     "verify": ("recon_stream.verify.commands:verify", "Prove that nothing was lost, invented or altered."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 
 import pytest
@@ -39,7 +38,7 @@ def test_the_files_it_is_made_of_are_kept_and_compressed(rest: Desk) -> None:
         assert (packed.headers["Content-Encoding"], packed.headers["Vary"]) == ("gzip", "Accept-Encoding")
         assert "Content-Encoding" not in plain.headers
         assert packed.content == plain.content
-        assert len(gzip.compress(plain.content)) < len(plain.content)
+        assert int(packed.headers["Content-Length"]) < len(plain.content)
 
 
 @pytest.mark.parametrize("name", ["assets/nope.js", "assets/..%2f..%2fserver.py", "assets/%2e%2e%2findex.html"])
