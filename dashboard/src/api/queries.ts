@@ -32,6 +32,14 @@ export const transactionStatsQuery = (api: Api, period: PeriodName) =>
     placeholderData: keepPreviousData,
   });
 
+/** Verdicts of all times: what every transaction is now. */
+export const allVerdictsQuery = (api: Api, currency?: string) =>
+  queryOptions({
+    queryKey: ["transactions", "stats", "ever", currency],
+    queryFn: ({ signal }) => dataOf(api.GET("/transactions/stats", { signal, params: { query: { since: EVER, currency } } })),
+    refetchInterval: STATS_MS,
+  });
+
 export const mismatchStatsQuery = (api: Api, period: PeriodName) =>
   queryOptions({
     queryKey: ["mismatches", "stats", period],

@@ -5,31 +5,32 @@ import { Button, IconButton } from "./ui.tsx";
 
 const SHOWN_MS = 1_500;
 
+/** Puts a text on the clipboard, or says why it cannot. */
+export function copy(text: string, onDone: () => void): void {
+  navigator.clipboard.writeText(text).then(onDone, () => announce("The browser does not allow to copy.", "bad"));
+}
+
 function useCopy(text: () => string): [boolean, () => void] {
   const [isCopied, setCopied] = useState(false);
-  const copy = () => {
-    navigator.clipboard.writeText(text()).then(
-      () => {
-        setCopied(true);
-        setTimeout(() => setCopied(false), SHOWN_MS);
-      },
-      () => announce("The browser does not allow to copy.", "bad"),
-    );
-  };
-  return [isCopied, copy];
+  const start = () =>
+    copy(text(), () => {
+      setCopied(true);
+      setTimeout(() => setCopied(false), SHOWN_MS);
+    });
+  return [isCopied, start];
 }
 
 /** Copies a text; `text` is a function where it is made only when it is wanted. */
 export function CopyButton({ children, text }: { children: string; text: () => string }) {
-  const [isCopied, copy] = useCopy(text);
+  const [isCopied, start] = useCopy(text);
   return (
-    <Button icon={isCopied ? Check : Copy} onClick={copy}>
+    <Button icon={isCopied ? Check : Copy} onClick={start}>
       {isCopied ? "Copied" : children}
     </Button>
   );
 }
 
 export function CopyIcon({ label, text }: { label: string; text: () => string }) {
-  const [isCopied, copy] = useCopy(text);
-  return <IconButton icon={isCopied ? Check : Copy} label={isCopied ? "Copied" : label} onClick={copy} className="!h-7 w-7" />;
+  const [isCopied, start] = useCopy(text);
+  return <IconButton icon={isCopied ? Check : Copy} label={isCopied ? "Copied" : label} onClick={start} className="!h-7 w-7" />;
 }

@@ -4,8 +4,6 @@ import { classes } from "./ui.tsx";
 /** What may be wider or higher than its place: it scrolls by itself, by keyboard too, and the page does not. */
 export function Scrollable({ label, children, className }: { label: string; children: ReactNode; className?: string }) {
   return (
-    // what scrolls must be reached by keyboard; the rule knows roles, not overflow
-     
     <div role="region" aria-label={label} tabIndex={0} className={classes("overflow-auto focus-visible:-outline-offset-2", className)}>
       {children}
     </div>

@@ -8,9 +8,11 @@ import { dataOf, type Schema } from "@/api/client.ts";
 import { useApp } from "@/app/context.ts";
 import type { AuditSearch } from "@/app/searches.ts";
 import { More } from "@/components/more.tsx";
+import { Scrollable } from "@/components/scrollable.tsx";
 import { Empty, Failed, FilteredEmpty, Loading } from "@/components/states.tsx";
 import { Badge, Button, Card, Field, INPUT, PageHeader, classes } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
+import { said, saidInstant } from "@/lib/form.ts";
 import { plural, readable, type Tone } from "@/lib/words.ts";
 
 const route = getRouteApi("/audit");
@@ -131,15 +133,12 @@ function Filters({ search, onSearch }: { search: AuditSearch; onSearch: (search:
   const submit = (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const said = (name: string) => {
-      const value = form.get(name);
-      return typeof value === "string" && value.trim() ? value.trim() : undefined;
-    };
     onSearch({
-      actor: said("actor"), action: said("action"), object: said("object"), address: said("address"), request_id: said("request_id"),
-      outcome: said("outcome") as AuditSearch["outcome"],
-      since: instantOf(said("since")), before: instantOf(said("before")),
-    }); // prettier-ignore
+      ...Object.fromEntries(TEXTS.map(([name]) => [name, said(form, name)])),
+      outcome: said(form, "outcome") as AuditSearch["outcome"],
+      since: saidInstant(form, "since"),
+      before: saidInstant(form, "before"),
+    });
   };
   return (
     <form onSubmit={submit} className="flex flex-wrap items-end gap-3 pb-4" aria-label="Filters of the audit trail">
@@ -174,15 +173,10 @@ function Filters({ search, onSearch }: { search: AuditSearch; onSearch: (search:
   );
 }
 
-/** What a datetime-local field holds, taken for UTC. */
-function instantOf(local: string | undefined): string | undefined {
-  return local && `${local.slice(0, 16)}:00.000Z`;
-}
-
 function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
   const [open, setOpen] = useState<number>();
   return (
-    <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Entries">
+    <Scrollable label="Entries">
       <table className="w-full min-w-200 text-sm">
         <thead>
           <tr className="border-b border-line text-left text-xs text-ink-2">
@@ -243,6 +237,6 @@ function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
           ))}
         </tbody>
       </table>
-    </div>
+    </Scrollable>
   );
 }

@@ -6,6 +6,7 @@ import { useState } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
 import { useApp, useChannel } from "@/app/context.ts";
 import { More } from "@/components/more.tsx";
+import { Scrollable } from "@/components/scrollable.tsx";
 import { Empty, Failed, FilteredEmpty, Loading, Stale } from "@/components/states.tsx";
 import { Badge, Button, Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
@@ -134,7 +135,7 @@ function Reasons({ query, state, chosen, onChoose }: ReasonsProps) {
 
 function Table({ rows, chosen, onOpen }: { rows: Schema["DeadLetterRow"][]; chosen: string | undefined; onOpen: (id: string) => void }) {
   return (
-    <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Dead letters">
+    <Scrollable label="Dead letters">
       <table className="w-full min-w-160 text-sm">
         <thead>
           <tr className="border-b border-line text-left text-xs text-ink-2">
@@ -167,6 +168,6 @@ function Table({ rows, chosen, onOpen }: { rows: Schema["DeadLetterRow"][]; chos
           ))}
         </tbody>
       </table>
-    </div>
+    </Scrollable>
   );
 }

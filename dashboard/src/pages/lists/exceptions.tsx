@@ -2,7 +2,7 @@
 
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
 import { openBreaksQuery } from "@/api/queries.ts";
 import { useApp, useChannel } from "@/app/context.ts";
@@ -72,7 +72,9 @@ export function Exceptions() {
     gcTime: 0,
     placeholderData: keepPreviousData,
   });
-  const shown = new Set(query.data?.pages.flatMap((page) => page.items.map((row) => row.break_id)));
+  const pages = query.data?.pages;
+  // thousands of rows, and this page is painted anew with every batch of the socket
+  const shown = useMemo(() => new Set(pages?.flatMap((page) => page.items.map((row) => row.break_id))), [pages]);
   useChannel("mismatches", liveFilter(search), {
     onItems: (items) => setUpdates((old) => addMismatches(old, items, shown, state)),
     onReload: () => void showNew(),

@@ -3,10 +3,11 @@
 import type { InfiniteData, UseInfiniteQueryResult } from "@tanstack/react-query";
 import type { ColumnDef } from "@tanstack/react-table";
 import { ArrowUp, Copy, FileDown, X } from "lucide-react";
-import { useCallback, useState, type ReactNode } from "react";
+import { useCallback, useMemo, useState, type ReactNode } from "react";
 import { useHotkeys } from "react-hotkeys-hook";
 import { useLinkState, useMay } from "@/app/context.ts";
 import { announce } from "@/components/announcer.tsx";
+import { copy } from "@/components/copy.tsx";
 import { Empty, Failed, FilteredEmpty, Loading, Stale } from "@/components/states.tsx";
 import { Button, Card, PageHeader } from "@/components/ui.tsx";
 import { save } from "@/lib/download.ts";
@@ -48,7 +49,8 @@ export function ListPage<Row>(props: ListPageProps<Row>) {
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const state = useLinkState();
   useHotkeys("n", onShowNew, { enabled: fresh > 0 });
-  const rows = query.data?.pages.flatMap((page) => page.items) ?? [];
+  const pages = query.data?.pages;
+  const rows = useMemo(() => pages?.flatMap((page) => page.items) ?? [], [pages]);
   const { fetchNextPage } = query;
   const onMore = useCallback(() => void fetchNextPage(), [fetchNextPage]);
   const hide = (next: Record<string, boolean>) => {
@@ -142,17 +144,12 @@ interface ChosenProps<Row> extends ListPageProps<Row> {
 function Chosen<Row>({ list, rows, chosen, idOf, fileHead, fileRow, onClear }: ChosenProps<Row>) {
   const mayExport = useMay("export");
   const picked = rows.filter((row) => chosen.has(idOf(row)));
-  const copy = () => {
-    navigator.clipboard.writeText(picked.map(idOf).join("\n")).then(
-      () => announce(`${plural(picked.length, "id")} copied.`),
-      () => announce("The browser does not allow to copy.", "bad"),
-    );
-  };
+  const copyIds = () => copy(picked.map(idOf).join("\n"), () => announce(`${plural(picked.length, "id")} copied.`));
   return (
     <div role="region" aria-label="Chosen rows" className="mt-3 flex flex-wrap items-center gap-2 rounded-lg border border-line bg-raised px-4 py-2 text-sm shadow-lift">
       <span className="figures font-medium">{plural(picked.length, "row")} chosen</span>
       <div className="ml-auto flex flex-wrap gap-2">
-        <Button icon={Copy} onClick={copy}>
+        <Button icon={Copy} onClick={copyIds}>
           Copy ids
         </Button>
         {mayExport && (

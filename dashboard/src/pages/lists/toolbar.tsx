@@ -5,8 +5,10 @@ import { useEffect, useRef, useState, type ReactNode, type SyntheticEvent } from
 import { useHotkeys } from "react-hotkeys-hook";
 import { useApp, useMay } from "@/app/context.ts";
 import { announce } from "@/components/announcer.tsx";
+import { copy } from "@/components/copy.tsx";
 import { Button, Dialog, Field, INPUT, Menu, MenuCheck, MenuItem, MenuLabel, MenuLine } from "@/components/ui.tsx";
 import { download } from "@/lib/download.ts";
+import { said, saidInstant } from "@/lib/form.ts";
 import { prefer, usePreferences } from "@/lib/preferences.ts";
 import { chips, queryOf, type Search } from "./filters.ts";
 import { useViews, withView } from "./views.ts";
@@ -68,9 +70,7 @@ function TextSearch({ search, onSearch }: SearchProps) {
   useHotkeys("slash", () => ref.current?.select(), { preventDefault: true });
   const submit = (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const said = ref.current?.value.trim();
-    // eslint-disable-next-line @typescript-eslint/prefer-nullish-coalescing -- an empty field is no filter
-    onSearch({ ...search, text: said || undefined });
+    onSearch({ ...search, text: said(new FormData(event.currentTarget), "text") });
   };
   return (
     <form role="search" onSubmit={submit} className="relative">
@@ -79,6 +79,7 @@ function TextSearch({ search, onSearch }: SearchProps) {
         key={search.text}
         ref={ref}
         type="search"
+        name="text"
         aria-label="Search by transaction id, event id or reference"
         placeholder="Id or reference  ( / )"
         defaultValue={search.text}
@@ -162,19 +163,15 @@ function MoreFilters({ isOpen, search, onClose, onSearch }: MoreFiltersProps) {
   const submit = (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const said = (name: string) => {
-      const value = form.get(name);
-      return typeof value === "string" && value.trim() ? value.trim() : undefined;
-    };
-    const [amount_min, amount_max, currency] = [said("amount_min"), said("amount_max"), said("currency")?.toUpperCase()];
+    const [amount_min, amount_max] = [said(form, "amount_min"), said(form, "amount_max")];
+    const currency = said(form, "currency")?.toUpperCase();
     if ((amount_min ?? amount_max) && !currency) {
       setWrong("Amounts compare within a currency only: name one.");
       return;
     }
     setWrong("");
-    const utc = (local: string | undefined) => local && `${local.slice(0, 16)}:00.000Z`;
-    const account = said("account");
-    onSearch({ ...search, amount_min, amount_max, currency, account, since: utc(said("since")), before: utc(said("before")) });
+    const [since, before] = [saidInstant(form, "since"), saidInstant(form, "before")];
+    onSearch({ ...search, amount_min, amount_max, currency, account: said(form, "account"), since, before });
   };
   const text = (name: "amount_min" | "amount_max" | "currency" | "account", more: { pattern?: string; title?: string; maxLength?: number } = {}) => (
     <input name={name} defaultValue={search[name]} className={`${INPUT} font-normal`} autoComplete="off" {...more} />
@@ -231,18 +228,11 @@ function Views({ list, search, onSearch }: Pick<ToolbarProps, "list" | "search" 
   const [isSaving, setSaving] = useState(false);
   const submit = (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const name = new FormData(event.currentTarget).get("name");
-    if (typeof name === "string" && name.trim()) {
-      setViews(withView(views, { name: name.trim(), search }));
-      announce(`The view “${name.trim()}” is saved in this browser.`, "good");
-      setSaving(false);
-    }
-  };
-  const copy = () => {
-    navigator.clipboard.writeText(location.href).then(
-      () => announce("The link to this view is copied."),
-      () => announce("The browser does not allow to copy.", "bad"),
-    );
+    const name = said(new FormData(event.currentTarget), "name");
+    if (!name) return;
+    setViews(withView(views, { name, search }));
+    announce(`The view “${name}” is saved in this browser.`, "good");
+    setSaving(false);
   };
   return (
     <>
@@ -255,7 +245,7 @@ function Views({ list, search, onSearch }: Pick<ToolbarProps, "list" | "search" 
         ))}
         {views.length > 0 && <MenuLine />}
         <MenuItem onSelect={() => setSaving(true)}>Save this view…</MenuItem>
-        <MenuItem onSelect={copy}>Copy a link to this view</MenuItem>
+        <MenuItem onSelect={() => copy(location.href, () => announce("The link to this view is copied."))}>Copy a link to this view</MenuItem>
         {views.length > 0 && <MenuLine />}
         {views.map((view) => (
           <MenuItem key={view.name} onSelect={() => setViews(views.filter(({ name }) => name !== view.name))}>

@@ -2,8 +2,9 @@
 
 import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
+import { allVerdictsQuery } from "@/api/queries.ts";
 import { useApp, useChannel } from "@/app/context.ts";
 import type { TransactionsSearch } from "@/app/searches.ts";
 import { Badge } from "@/components/ui.tsx";
@@ -66,7 +67,9 @@ export function Transactions() {
     gcTime: 0,
     placeholderData: keepPreviousData,
   });
-  const shown = new Map(query.data?.pages.flatMap((page) => page.items.map((row) => [row.txn_id, row.revision] as const)));
+  const pages = query.data?.pages;
+  // thousands of rows, and this page is painted anew with every batch of the socket
+  const shown = useMemo(() => new Map(pages?.flatMap((page) => page.items.map((row) => [row.txn_id, row.revision] as const))), [pages]);
   useChannel("results", liveFilter(search), {
     onItems: (items) => setUpdates((old) => addResults(old, items, shown)),
     onReload: () => void showNew(),
@@ -129,17 +132,9 @@ function TransactionCard({ row }: { row: Row }) {
   );
 }
 
-const ALWAYS = "2000-01-01T00:00:00Z";
-const STATS_MS = 15_000;
-
 function TransactionFacets({ search, onSearch }: Pick<ListPageProps<Row>, "search" | "onSearch">) {
   const { api } = useApp();
-  const { data } = useQuery({
-    queryKey: ["transactions", "stats", "always", search.currency],
-    queryFn: ({ signal }) => dataOf(api.GET("/transactions/stats", { signal, params: { query: { since: ALWAYS, currency: search.currency } } })),
-    refetchInterval: STATS_MS,
-    placeholderData: keepPreviousData,
-  });
+  const { data } = useQuery({ ...allVerdictsQuery(api, search.currency), placeholderData: keepPreviousData });
   const facet = (name: "verdict" | "class" | "source" | "severity", title: string, values: Facet["values"]): Facet => ({
     name,
     title,

@@ -1,5 +1,6 @@
 import type { Schema } from "@/api/client.ts";
 import { Evidence } from "@/components/evidence.tsx";
+import { Scrollable } from "@/components/scrollable.tsx";
 import { Badge, Card, classes } from "@/components/ui.tsx";
 import { Money, Severity } from "@/components/values.tsx";
 import { breakClass, readable, source } from "@/lib/words.ts";
@@ -12,7 +13,7 @@ export function Breaks({ breaks, chosen }: { breaks: readonly Break[]; chosen: s
   const sorted = [...breaks].sort((a, b) => Number(a.state !== "OPEN") - Number(b.state !== "OPEN"));
   return (
     <Card title="Breaks" bare>
-      <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Breaks of the transaction">
+      <Scrollable label="Breaks of the transaction">
         <table className="w-full min-w-180 text-sm">
           <thead>
             <tr className="border-b border-line text-left text-xs text-ink-2">
@@ -51,7 +52,7 @@ export function Breaks({ breaks, chosen }: { breaks: readonly Break[]; chosen: s
             ))}
           </tbody>
         </table>
-      </div>
+      </Scrollable>
     </Card>
   );
 }

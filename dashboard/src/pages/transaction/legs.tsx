@@ -1,6 +1,7 @@
 import { CircleSlash, Equal, TriangleAlert } from "lucide-react";
 import type { ReactNode } from "react";
 import type { Schema } from "@/api/client.ts";
+import { Scrollable } from "@/components/scrollable.tsx";
 import { Card, Tooltip, classes } from "@/components/ui.tsx";
 import { Instant, Money } from "@/components/values.tsx";
 import { field, readable, source } from "@/lib/words.ts";
@@ -41,7 +42,7 @@ export function PlaceText({ place }: { place: Schema["Place"] }) {
 export function Legs({ legs, breaks }: { legs: Record<string, Leg | null>; breaks: readonly Schema["BreakView"][] }) {
   return (
     <Card title="Three sides" bare>
-      <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Comparison of the three sides">
+      <Scrollable label="Comparison of the three sides">
         <table className="w-full min-w-160 table-fixed text-sm">
           <thead>
             <tr className="border-b border-line text-left text-xs text-ink-2">
@@ -81,7 +82,7 @@ export function Legs({ legs, breaks }: { legs: Record<string, Leg | null>; break
             ))}
           </tbody>
         </table>
-      </div>
+      </Scrollable>
     </Card>
   );
 }
