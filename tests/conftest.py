@@ -13,6 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -118,12 +119,19 @@ def database_template(stack: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def database(settings: Settings, database_template: str) -> Iterator[Settings]:
-    """Settings whose three database URLs lead to a fresh, migrated database of the test's own."""
+    """Settings whose database URLs lead to a fresh, migrated database of the test's own."""
+    with own_database(settings, database_template) as its:
+        yield its
+
+
+@contextmanager
+def own_database(settings: Settings, template: str) -> Iterator[Settings]:
+    """The settings with the URLs of a new database, copied from `template`; it is dropped on leaving."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     state = local.read_state(settings)
     assert state is not None
     try:
-        create_database(settings, name, database_template)
+        create_database(settings, name, template)
         yield replace(
             settings,
             database_url=state.database_url("recon_sink", name),

@@ -16,9 +16,8 @@ from playwright.sync_api import Browser
 from recon_stream.registration import register_schemas
 from recon_stream.security.realm import DASHBOARD
 from recon_stream.settings import Settings
-from recon_stream.stack import local
 from recon_stream.topics import create_topics
-from tests.conftest import create_database, drop_database
+from tests.conftest import own_database
 from tests.dashboard.chromium import browser
 from tests.dashboard.office import Office
 from tests.secured.processes import role
@@ -36,27 +35,13 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def system(identity: Settings, database_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+def system(identity: Settings, database_template: str) -> Iterator[Settings]:
     """Settings with a database and an application of their own; topics and schemas are there."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    state = local.read_state(identity)
-    assert state is not None
-    settings = replace(
-        identity,
-        app_id=f"board-{uuid.uuid4().hex[:8]}",
-        rules_file=str(RULES),
-        database_url=state.database_url("recon_sink", name),
-        database_owner_url=state.database_url("recon_owner", name),
-        database_reader_url=state.database_url("recon_reader", name),
-        database_web_url=state.database_url("recon_web", name),
-    )
-    try:
-        create_database(settings, name, database_template)
+    ours = replace(identity, app_id=f"board-{uuid.uuid4().hex[:8]}", rules_file=str(RULES))
+    with own_database(ours, database_template) as settings:
         asyncio.run(create_topics(settings))
         asyncio.run(register_schemas(settings))
         yield settings
-    finally:
-        drop_database(settings, name)
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,8 @@ from dataclasses import replace
 import pytest
 
 from recon_stream.settings import Settings
-from recon_stream.stack import local
 from recon_stream.topics import create_topics
-from tests.conftest import create_database, drop_database
+from tests.conftest import own_database
 from tests.web.filling import fill
 from tests.web.serving import Desk, serving
 
@@ -21,24 +20,10 @@ from tests.web.serving import Desk, serving
 @pytest.fixture(scope="package")
 def filled(identity: Settings, database_template: str) -> Iterator[Settings]:
     """Settings with a database of its own for the tests of this folder that only read."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    state = local.read_state(identity)
-    assert state is not None
-    settings = replace(
-        identity,
-        app_id=f"web-{uuid.uuid4().hex[:8]}",
-        database_url=state.database_url("recon_sink", name),
-        database_owner_url=state.database_url("recon_owner", name),
-        database_reader_url=state.database_url("recon_reader", name),
-        database_web_url=state.database_url("recon_web", name),
-    )
-    try:
-        create_database(settings, name, database_template)
+    with own_database(replace(identity, app_id=f"web-{uuid.uuid4().hex[:8]}"), database_template) as settings:
         asyncio.run(create_topics(settings))
         asyncio.run(fill(settings, int(time.time() * 1000)))
         yield settings
-    finally:
-        drop_database(settings, name)
 
 
 @pytest.fixture(scope="package")

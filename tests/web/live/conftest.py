@@ -12,9 +12,8 @@ from typing import Protocol
 import pytest
 
 from recon_stream.settings import Settings
-from recon_stream.stack import local
 from recon_stream.topics import create_topics
-from tests.conftest import create_database, drop_database
+from tests.conftest import own_database
 from tests.web.live.serving import Web, serving, token_of
 from tests.web.live.writing import Writer
 
@@ -22,18 +21,9 @@ from tests.web.live.writing import Writer
 @pytest.fixture(scope="package")
 def served(identity: Settings, database_template: str) -> Iterator[Settings]:
     """Settings of a web role with a database of its own, for all tests of this folder."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    state = local.read_state(identity)
-    assert state is not None
-    settings = replace(
-        identity, app_id=f"live-{uuid.uuid4().hex[:8]}", database_web_url=state.database_url("recon_web", name)
-    )
-    try:
-        create_database(settings, name, database_template)
+    with own_database(replace(identity, app_id=f"live-{uuid.uuid4().hex[:8]}"), database_template) as settings:
         asyncio.run(create_topics(settings))
         yield settings
-    finally:
-        drop_database(settings, name)
 
 
 @pytest.fixture(scope="package")
