@@ -12,7 +12,8 @@ from recon_stream.apps import sink as app
 from recon_stream.avro import SchemaRegistry
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.metrics import catalogue as metrics
-from recon_stream.pipeline.reading import EventReader, Read, Unreadable
+from recon_stream.pipeline.decoding import Read, Unreadable
+from recon_stream.pipeline.reading import EventReader
 from recon_stream.storage.pool import connection_pool
 from recon_stream.storage.raw_events import raw_event
 from recon_stream.storage.store import RawEventStore, Written

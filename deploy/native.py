@@ -19,18 +19,22 @@ COMPILED = (
     "recon_stream/codec.py",
     "recon_stream/codec_ready.py",
     "recon_stream/domain/*.py",
+    "recon_stream/pipeline/decoding.py",
     "recon_stream/pipeline/encoding.py",
     "recon_stream/pipeline/unit.py",
+    "recon_stream/redis/seen.py",
     "tables/rows.py",
 )
-"""What decides and encodes. What waits (lanes, transport, clients) stays Python: it is not where the time goes."""
+"""What decides and encodes. What waits (lanes, transport, clients) stays Python: it is not where the time goes.
+
+Constants of these modules are declared Final where they are read for every event: native code then need not look them up."""
 
 _GENERATE = """
 from pathlib import Path
 from recon_stream import codec
 from recon_stream.avro import parsed_schema
 from recon_stream.pipeline.encoding import DeadLetterEncoder, ResultEncoder
-from recon_stream.pipeline.reading import reader_for
+from recon_stream.pipeline.decoding import reader_for
 import tables.rows
 ResultEncoder(0, 0), DeadLetterEncoder(0), reader_for(parsed_schema("transaction_event"))
 Path("recon_stream/codec_ready.py").write_text(codec.ready_source())

@@ -102,7 +102,7 @@ class Draft:
 
     def change(self, source: int, **fields: Any) -> None:
         """Change the leg of a source."""
-        self.events[source] = self.events[source]._replace(**fields)
+        self.events[source] = self.events[source].replaced(**fields)
 
     def word(self, source: int, status: Status) -> None:
         """Give the leg of a source another status."""

@@ -199,7 +199,7 @@ def _late_status(draft: Draft) -> None:
     draft.word(source, Status.PENDING)
     at = draft.last_ms() + draft.plan.timing.status_grace_ms + draft.between(*_LATE_MARGIN_MS)
     occurred = draft.plan.base_ms + at - draft.between(0, 200)
-    draft.send(source, at, final._replace(event_id=draft.event_id(source, "-2"), occurred_at=occurred))
+    draft.send(source, at, final.replaced(event_id=draft.event_id(source, "-2"), occurred_at=occurred))
     draft.resolves("STATUS_MISMATCH", source)
 
 
@@ -222,10 +222,10 @@ def _correction(draft: Draft) -> None:
     odd = draft.pick()
     kind = _FIELD_FAULTS[draft.between(0, len(_FIELD_FAULTS) - 1)]
     right = draft.events[odd]
-    wrong = right._replace(**_wrong(draft, right, kind))
+    wrong = right.replaced(**_wrong(draft, right, kind))
     draft.events[odd] = wrong
     at = draft.last_ms() + draft.between(500, 2500)
-    draft.send(odd, at, right._replace(revision=draft.between(1, 3)))
+    draft.send(odd, at, right.replaced(revision=draft.between(1, 3)))
     draft.resolves(_CLASS_OF[kind], odd)
     if draft.chance(0.25):
         draft.send(odd, at + draft.between(1, 1000), wrong)
@@ -242,9 +242,9 @@ def _conflict(draft: Draft) -> None:
         {"occurred_at": event.occurred_at + 1},
     )
     at = draft.send_ms[source] + draft.between(1, 1000)
-    draft.send(source, at, event._replace(**others[draft.between(0, len(others) - 1)]))
+    draft.send(source, at, event.replaced(**others[draft.between(0, len(others) - 1)]))
     if draft.chance(0.3):
-        draft.send(source, max(at, draft.last_ms()) + draft.between(500, 1500), event._replace(revision=1))
+        draft.send(source, max(at, draft.last_ms()) + draft.between(500, 1500), event.replaced(revision=1))
         draft.resolves("IDENTITY_CONFLICT", source)
     else:
         draft.opens("IDENTITY_CONFLICT", source)
@@ -257,10 +257,10 @@ def _duplicate_entry(draft: Draft) -> None:
     at = draft.send_ms[source] + draft.between(50, 1000)
     amount = event.amount_minor if draft.chance(0.6) else event.amount_minor + draft.between(1, 500)
     occurred = event.occurred_at + draft.between(0, 40)
-    surplus = event._replace(event_id=draft.event_id(source, "-2"), amount_minor=amount, occurred_at=occurred)
+    surplus = event.replaced(event_id=draft.event_id(source, "-2"), amount_minor=amount, occurred_at=occurred)
     draft.send(source, at, surplus)
     if draft.chance(0.3):
-        reversed_ = surplus._replace(revision=1, status=WORDS[source][Status.REVERSED])
+        reversed_ = surplus.replaced(revision=1, status=WORDS[source][Status.REVERSED])
         draft.send(source, max(at, draft.last_ms()) + draft.between(500, 1500), reversed_)
         draft.resolves("DUPLICATE_ENTRY", source)
     else:
@@ -279,7 +279,7 @@ def _progress(draft: Draft) -> None:
     if draft.chance(0.3):
         draft.send_ms[source], success_at = second_at, first_at
     occurred = draft.between(final.occurred_at, draft.plan.base_ms + success_at)
-    draft.send(source, success_at, final._replace(event_id=draft.event_id(source, "-2"), occurred_at=occurred))
+    draft.send(source, success_at, final.replaced(event_id=draft.event_id(source, "-2"), occurred_at=occurred))
     if draft.chance(0.25):
         begin = draft.last_ms()
         for each in SOURCES:
@@ -292,7 +292,7 @@ def _reverse(draft: Draft, source: int, at_ms: int) -> None:
     draft.send(
         source,
         at_ms,
-        event._replace(
+        event.replaced(
             event_id=draft.event_id(source, "-3"),
             status=WORDS[source][Status.REVERSED],
             direction=draft.between(0, 1),

@@ -17,7 +17,7 @@ _write_event = compile_writer(parsed_schema("transaction_event"))
 
 def encode_event(event: Event) -> bytes:
     """The Avro body of an event, without the frame."""
-    return _write_event(*event)
+    return _write_event(*event.fields())
 
 
 def _noise(draft: Draft) -> bytes:
@@ -77,7 +77,7 @@ def unknown_schema(draft: Draft) -> None:
 
 
 def _event_of_no_case(draft: Draft, source: int) -> Event:
-    return draft.events[source]._replace(
+    return draft.events[source].replaced(
         event_id=draft.event_id(source, "-none"), txn_id=f"{draft.txn_id}-none", status=WORDS[source][Status.SUCCESS]
     )
 
@@ -105,7 +105,7 @@ def invalid(draft: Draft) -> None:
     """A record of one source that decodes and cannot be true: before its good one, after it, instead of it, or alone."""
     source = draft.pick()
     event, at = draft.events[source], draft.send_ms[source]
-    bad = event._replace(**_falsehood(draft, event))
+    bad = event.replaced(**_falsehood(draft, event))
     draft.dead_letters.append(DeadLetterFamily.INVALID)
     draw = draft.rng.random()
     if draw < 0.25:

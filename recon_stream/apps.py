@@ -19,6 +19,7 @@ from recon_stream.transport.recovery import Recovery, TableManager
 
 ROLES = ("worker", "sink", "web")
 OPERATIONS_OFFSET = {"worker": 0, "sink": 20, "web": 40}
+SERVER = "server"  # the check that the web role listens, whose driver knows
 BODY_BYTES_MAX = 64 << 10  # of a request to the web role
 PRODUCER_BATCH_BYTES = 900_000  # below the brokers' default max.message.bytes of 1 MiB
 
@@ -87,6 +88,7 @@ class WebApp(ReconApp):
         self.mounts: list[Callable[[Web], None]] = []
         """What adds routes to the server; called before it listens."""
         super().__init__(*args, **options)
+        self.readiness[SERVER] = lambda: "it does not listen yet"
 
     def on_webserver_init(self, web: Web) -> None:  # type: ignore[override]
         """Faust has made its server, and has not started it; it says so twice."""

@@ -13,7 +13,7 @@ from functools import cache
 from importlib.resources import files
 from io import BytesIO
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import aiohttp
 import fastavro
@@ -25,7 +25,7 @@ from recon_stream.tls import trusting
 Schema = dict[str, Any]
 
 MAGIC = b"\x00"
-FRAME_BYTES = 5
+FRAME_BYTES: Final = 5
 _FRAME = struct.Struct(">BI")
 _CONTENT_TYPE = "application/vnd.schemaregistry.v1+json"
 _ID_MAX = 2**31 - 1

@@ -13,21 +13,22 @@ from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from recon_stream.avro import Schema
+from recon_stream.domain.event import Event
 
-Reader = Callable[[bytes, int], tuple[Any, ...]]
+Reader = Callable[[bytes, int], Any]
 Writer = Callable[..., bytes]
 
-_INT = (-(1 << 31), (1 << 31) - 1)
-_LONG = (-(1 << 63), (1 << 63) - 1)
+_INT: Final = (-(1 << 31), (1 << 31) - 1)
+_LONG: Final = (-(1 << 63), (1 << 63) - 1)
 
-_MORE = tuple([bytes((n & 127 | 128, n >> 7 | 128)) for n in range(1 << 14)])
+_MORE: Final = tuple([bytes((n & 127 | 128, n >> 7 | 128)) for n in range(1 << 14)])
 """Fourteen bits of a varint that goes on."""
-_LAST = tuple([bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(1 << 14)])
+_LAST: Final = tuple([bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(1 << 14)])
 """The last fourteen bits of a varint."""
-SHORT = _LAST[::2]
+SHORT: Final = _LAST[::2]
 """The zigzag varints of 0..8191, by number: most lengths, symbols and small numbers."""
 
 
@@ -64,8 +65,8 @@ def read_long(value: bytes, position: int, low: int = _LONG[0], high: int = _LON
     return number, position
 
 
-def compile_reader(schema: Schema) -> Reader:
-    """A function (value, position) -> tuple of the record's fields in order of the schema.
+def compile_reader(schema: Schema, into: type[Event] | None = None) -> Reader:
+    """A function (value, position) -> tuple of the record's fields in order of the schema, or `into` made of them.
 
     Enums come as the index of their symbol. Flat records only. The record must end where the value ends: anything
     else raises ValueError (UnicodeDecodeError among them) or IndexError.
@@ -73,13 +74,14 @@ def compile_reader(schema: Schema) -> Reader:
     names = [f"f{number}" for number in range(len(schema["fields"]))]
     fields = list(zip(names, schema["fields"], strict=True))
     # One decoding for all: in Latin-1 a byte is a character, so a slice that is ASCII needs no decoding of its own.
-    lines = [f"def {_ITSELF}(v: bytes, p: int) -> tuple[Any, ...]:", " n: int; b: int; s: int; e: int"]
+    made = "tuple[Any, ...]" if into is None else into.__name__
+    lines = [f"def {_ITSELF}(v: bytes, p: int) -> {made}:", " n: int; b: int; s: int; e: int"]
     lines += [f" {name}: {_python_type(field['type'])}" for name, field in fields]
     lines += [" t = v.decode('latin-1'); z = len(v)"]
     for name, field in fields:
         lines += [f" {line}" for line in _read_lines(field["type"], name)]
     lines += [" if p != z: raise ValueError('the record does not end where the value ends')"]
-    lines += [f" return ({', '.join(names)},)"]
+    lines += [f" return {'' if into is None else made}({', '.join(names)},)"]
     return cast("Reader", _compiled(lines))
 
 
@@ -152,20 +154,21 @@ def compile_writer(schema: Schema, encoded: str = "", words: frozenset[str] = fr
     return cast("Writer", _compiled(lines))
 
 
-class Words(dict[str, bytes]):
-    """Encoded strings by string."""
-
-    def remember(self, word: str) -> bytes:
-        """Encode a string, and keep it while there is room: that a field has few values is a promise of strangers."""
-        text = word.encode()
-        encoded = write_long(len(text)) + text
-        if len(self) < WORDS_MAX:
-            self[word] = encoded
-        return encoded
+WORDS_MAX: Final = 4096
+WORDS: Final[dict[str, bytes]] = {}
+"""Encoded strings by string."""
 
 
-WORDS_MAX = 4096
-WORDS = Words()
+def write_word(word: str) -> bytes:
+    """A string of few values; kept while there is room: that a field has few values is a promise of strangers."""
+    known = WORDS.get(word)
+    if known is not None:
+        return known
+    text = word.encode()
+    encoded = write_long(len(text)) + text
+    if len(WORDS) < WORDS_MAX:
+        WORDS[word] = encoded
+    return encoded
 
 
 def _write_record(
@@ -188,7 +191,7 @@ def _write_record(
             continue
         parameters.append(f"{name}: {_python_type(kind)}")
         if field["name"] in words and kind == "string":
-            parts.append(f"WORDS.get({name}) or WORDS.remember({name})")
+            parts.append(f"write_word({name})")
         else:
             inner, made = _write_lines(kind, name, f"{function}_{field['name']}", lines, named)
             before += inner
@@ -245,7 +248,7 @@ def _compiled(lines: list[str]) -> Any:
     return space[name]
 
 
-_USED = ("SHORT", "WORDS", "read_long", "write_long")
+_USED = ("SHORT", "Event", "read_long", "write_long", "write_word")
 
 
 @cache

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from recon_stream.avro import parsed_schema
 from recon_stream.codec import compile_reader
@@ -32,19 +32,19 @@ from recon_stream.domain.facts import (
 from recon_stream.domain.rules import Rules, RulesBook
 from recon_stream.errors import InvariantViolated
 
-CASE = b"t"
-META = b"m"
+CASE: Final = b"t"
+META: Final = b"m"
 OUTBOX = b"o"
 INDEX = b"d"
 
 _RECEIVED, _CONFLICTING, _REJECTED, _PASSED, _DECIDED = range(5)
-_DEADLINE = struct.Struct(">Bq")
-_FACT = struct.Struct(">BqqIII")
+_DEADLINE: Final = struct.Struct(">Bq")
+_FACT: Final = struct.Struct(">BqqIII")
 _META = struct.Struct(">8sqqqI")
-_LENGTH = struct.Struct(">I")
-_BIAS = 1 << 63
+_LENGTH: Final = struct.Struct(">I")
+_BIAS: Final = 1 << 63
 
-_read_event = compile_reader(parsed_schema("transaction_event"))
+_read_event = compile_reader(parsed_schema("transaction_event"), Event)
 
 
 class UnknownRules(InvariantViolated):
@@ -81,7 +81,7 @@ def encode_deadlines(deadlines: Sequence[Deadline]) -> bytes:
     """The head of a row."""
     if not deadlines:
         return b"\x00"
-    packed = [_DEADLINE.pack(gate << 4 | kind, instant) for gate, kind, instant in deadlines]
+    packed = [_DEADLINE.pack(one.gate << 4 | one.kind, one.instant) for one in deadlines]
     return bytes((len(packed),)) + b"".join(packed)
 
 
@@ -118,7 +118,7 @@ def _facts(row: bytes, book: RulesBook) -> Iterator[Fact]:
 
 def _fact(kind: int, source: int, offset: int, timestamp: int, rules: Rules, number: int, body: bytes) -> Fact:
     if kind == _RECEIVED:
-        return Received(source, offset, timestamp, rules, number, tuple.__new__(Event, _read_event(body, 0)))
+        return Received(source, offset, timestamp, rules, number, _read_event(body, 0))
     if kind == _PASSED:
         return Passed(DeadlineKind(number), source, timestamp, rules)
     if kind == _CONFLICTING:
@@ -130,8 +130,7 @@ def _fact(kind: int, source: int, offset: int, timestamp: int, rules: Rules, num
 
 def index_key(deadline: Deadline, txn_key: bytes) -> bytes:
     """The place of a deadline of the case with that key in the ordered index."""
-    gate, kind, instant = deadline
-    return b"d%c%b%c%b" % (gate, (instant + _BIAS).to_bytes(8, "big"), kind, txn_key[1:])
+    return b"d%c%b%c%b" % (deadline.gate, (deadline.instant + _BIAS).to_bytes(8, "big"), deadline.kind, txn_key[1:])
 
 
 def index_prefix(gate: int, instant: int) -> bytes:
@@ -165,7 +164,7 @@ class Meta(NamedTuple):
         return cls(epoch, (core, gateway, mobile), parts)
 
 
-OUTBOX_PART_BYTES = 400_000
+OUTBOX_PART_BYTES: Final = 400_000
 
 
 def encode_outbox(keys: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
@@ -201,10 +200,34 @@ def decode_outbox(part: bytes) -> list[bytes]:
     return keys
 
 
-class RowChange(NamedTuple):
+class RowChange:
     """A row to be written, None to be deleted, with the deadlines that it had and has: what the index follows."""
 
-    key: bytes
-    row: bytes | None
-    before: list[Deadline]
-    after: list[Deadline]
+    __slots__ = ("after", "before", "key", "row")
+
+    def __init__(self, key: bytes, row: bytes | None, before: list[Deadline], after: list[Deadline]) -> None:
+        self.key = key
+        self.row = row
+        self.before = before
+        self.after = after
+
+
+def entries_of(
+    changes: Iterable[RowChange], spent: Iterable[tuple[Deadline, bytes]]
+) -> list[tuple[bytes, bytes | None]]:
+    """What to write of rows and of their index, None to delete. `spent` are index entries that came due and are to go.
+
+    In the order in which RocksDB keeps them, because in that order a write costs half as much.
+    """
+    entries: dict[bytes, bytes | None] = {index_key(deadline, key): None for deadline, key in spent}
+    for change in changes:
+        key, before, after = change.key, change.before, change.after
+        entries[key] = change.row
+        if before != after:
+            for deadline in before:
+                if deadline not in after:
+                    entries[index_key(deadline, key)] = None
+            for deadline in after:
+                if deadline not in before:
+                    entries[index_key(deadline, key)] = b""
+    return [(key, entries[key]) for key in sorted(entries)]

@@ -17,7 +17,7 @@ from tables.rows import (
     Meta,
     RowChange,
     decode_outbox,
-    index_key,
+    entries_of,
     index_prefix,
     outbox_key,
     parse_index_key,
@@ -112,20 +112,12 @@ class Partition:
         `spent` are index entries that came due and are to go.
         """
         batch = rocksdict.WriteBatch(raw_mode=True)
-        for deadline, key in spent:
-            batch.delete(index_key(deadline, key))
-        for key, row, before, after in changes:
+        put, delete = batch.put, batch.delete
+        for key, row in entries_of(changes, spent):
             if row is None:
-                batch.delete(key)
+                delete(key)
             else:
-                batch.put(key, row)
-            if before != after:
-                for deadline in before:
-                    if deadline not in after:
-                        batch.delete(index_key(deadline, key))
-                for deadline in after:
-                    if deadline not in before:
-                        batch.put(index_key(deadline, key), b"")
+                put(key, row)
         if offset is not None:
             batch.put(Store.offset_key, b"%d" % offset)
         self._db.write(batch)

@@ -39,8 +39,8 @@ class Leg:
 
     # No NamedTuple: the conditions below read these fields several times an event, which is dearer from a tuple.
     __slots__ = (
-        "account", "amount_minor", "canonical_status", "currency", "direction", "event_id", "occurred_at", "offset",
-        "reference", "revision", "schema_id", "source", "status",
+        "account", "amount_minor", "canonical_status", "currency", "direction", "encoded", "event_id", "occurred_at",
+        "offset", "reference", "revision", "schema_id", "source", "status",
     )  # fmt: skip
 
     def __init__(
@@ -49,15 +49,20 @@ class Leg:
     ) -> None:  # fmt: skip
         """`event` gives everything but what follows it."""
         self.source = source
-        (
-            self.event_id, _, _, self.amount_minor, self.currency, self.direction, _, self.occurred_at, self.account,
-            _, _, self.revision,
-        ) = event  # fmt: skip
+        self.event_id = event.event_id
+        self.revision = event.revision
+        self.amount_minor = event.amount_minor
+        self.currency = event.currency
+        self.direction = event.direction
+        self.occurred_at = event.occurred_at
+        self.account = event.account
         self.status = status
         self.canonical_status = canonical_status
         self.reference = reference
         self.offset = offset
         self.schema_id = schema_id
+        self.encoded = b""
+        """As it is published; kept by whoever encodes it, because most revisions of a result repeat the legs before."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Leg) and self.fields() == other.fields()
@@ -246,9 +251,12 @@ def agree_exactly(legs: Sequence[Leg], rules: Rules) -> bool:
             or leg.direction != way
             or leg.canonical_status != canonical
             or leg.account != holder
-            or leg.reference != note
         ):
             return False
+        if leg.reference is not None and leg.reference != note:
+            if note is not None:
+                return False
+            note = leg.reference  # a leg without one does not take part
         if leg.occurred_at < low:
             low = leg.occurred_at
         elif leg.occurred_at > high:

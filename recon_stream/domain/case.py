@@ -7,7 +7,7 @@ revision that it makes, if it makes one; folding the same facts again gives the 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from recon_stream.domain.breaks import (
     PRECEDENCE,
@@ -95,8 +95,10 @@ class Result:
         return next((one.finding.break_class for one in self.breaks if one.is_open), None)
 
 
-_NONE_YET: list[Result | None] = []
-"""Shared, never written to."""
+_NONE_YET: Final[list[Result | None]] = []
+_NO_BREAKS: Final[dict[tuple[BreakClass, int], Break]] = {}
+_NONE_PASSED: Final[dict[tuple[DeadlineKind, int], int]] = {}
+"""Shared, never written to: most cases have neither a break nor a deadline that passed."""
 
 
 class Case:
@@ -113,8 +115,8 @@ class Case:
         self.legs: tuple[Leg, ...] = ()
         self.verdict = Verdict.PENDING
         self.revision = 0
-        self._breaks: dict[tuple[BreakClass, int], Break] = {}
-        self._passed: dict[tuple[DeadlineKind, int], int] = {}
+        self._breaks = _NO_BREAKS
+        self._passed = _NONE_PASSED
         self._rules: Rules | None = None
         self._latest = 0
         self._void = False
@@ -125,7 +127,7 @@ class Case:
 
     def apply(self, fact: Fact) -> Result | None:
         """Fold in the next fact; the revision that it makes, or None where nothing that is said changes."""
-        said = (self.verdict, self.legs, self._breaks)
+        said, legs_said, breaks_said = self.verdict, self.legs, self._breaks
         corrects = self._take(fact)
         legs = tuple([state.leg for state in self.sources if state.leg is not None])
         found = self._findings(legs, fact.rules)
@@ -136,15 +138,15 @@ class Case:
             self._places[fact.source, fact.offset] = len(self.facts)
         self.facts.append(fact)
         if self.revision:
-            if (verdict, legs, breaks) == said:
+            if verdict is said and legs == legs_said and breaks == breaks_said:
                 return None
-        elif len(legs) < 2 and not self._passed and not any(one.is_open for one in breaks.values()):
+        elif len(legs) < 2 and not self._passed and not (breaks and any(one.is_open for one in breaks.values())):
             return None  # one leg that is merely early
         self.revision += 1
         decided_at = fact.instant if isinstance(fact, Passed) else fact.timestamp
         result = Result(self.txn_id, self.revision, verdict, legs, fact.rules.version, decided_at)
         if breaks:
-            _set_breaks(result, said[2], breaks)
+            _set_breaks(result, breaks_said, breaks)
         return result
 
     def place_of(self, source: int, offset: int) -> int | None:
@@ -229,7 +231,7 @@ class Case:
             return corrects
         if isinstance(fact, Passed):
             key = (fact.kind, fact.source if fact.kind is DeadlineKind.MISSING else EVERY_SOURCE)
-            self._passed[key] = max(fact.instant, self._passed.get(key, fact.instant))
+            self._passed = self._passed | {key: max(fact.instant, self._passed.get(key, fact.instant))}
             return False
         self._latest = max(self._latest, fact.timestamp)
         if isinstance(fact, Decided):

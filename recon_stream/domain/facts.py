@@ -6,7 +6,7 @@ Offsets are those of the source's topic, in the partition of the case; timestamp
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from recon_stream.domain.event import Event
 from recon_stream.domain.rules import Rules
@@ -87,15 +87,32 @@ class Decided(NamedTuple):
 Fact = Received | Conflicting | Rejected | Passed | Decided
 
 
-class Deadline(NamedTuple):
-    """An instant that must be noticed once the partition of `gate` has passed it.
+class Deadline:
+    """An instant that must be noticed once the partition of `gate` has passed it. Never changed once it is made.
 
     `gate` is a source, or EVERY_SOURCE; `source` is what Passed will name (the gate's source, or the missing one).
     """
 
-    gate: int
-    kind: DeadlineKind
-    instant: int
+    __slots__ = ("gate", "instant", "kind")
+
+    def __init__(self, gate: int, kind: DeadlineKind, instant: int) -> None:
+        self.gate = gate
+        self.kind = kind
+        self.instant = instant
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Deadline)
+            and self.instant == other.instant
+            and self.gate == other.gate
+            and self.kind == other.kind
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.gate, self.kind, self.instant))
+
+    def __repr__(self) -> str:
+        return f"Deadline({self.gate}, {self.kind!r}, {self.instant})"
 
 
-EVERY_SOURCE = 3
+EVERY_SOURCE: Final = 3

@@ -9,6 +9,7 @@ units has no meaning in them.
 from __future__ import annotations
 
 import re
+from typing import Final
 
 _CODES_BY_EXPONENT = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
@@ -23,7 +24,7 @@ _CODES_BY_EXPONENT = {
     4: "CLF UYW",
 }
 
-EXPONENTS = {code: digits for digits, codes in _CODES_BY_EXPONENT.items() for code in codes.split()}
+EXPONENTS: Final = {code: digits for digits, codes in _CODES_BY_EXPONENT.items() for code in codes.split()}
 """Digits of the minor unit by alphabetic code: 2 for EUR, 0 for JPY, 3 for KWD, 4 for CLF."""
 
 is_currency = EXPONENTS.__contains__

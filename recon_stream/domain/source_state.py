@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 from recon_stream.domain.breaks import Leg
 from recon_stream.domain.event import Event, Status
@@ -35,9 +36,9 @@ class Accepted:
         self.event_time = occurred_at if occurred_at < timestamp else timestamp
 
 
-_FAILED_CHAIN = {Status.PENDING, Status.FAILED}
-_NONE: frozenset[str] = frozenset()
-_NO_OTHERS: dict[str, Accepted] = {}
+_FAILED_CHAIN: Final = {Status.PENDING, Status.FAILED}
+_NONE: Final[frozenset[str]] = frozenset()
+_NO_OTHERS: Final[dict[str, Accepted]] = {}
 """Shared, never written to: most sources say one thing."""
 
 
@@ -143,5 +144,5 @@ class SourceState:
         self.base_time, self.status_time = low.event_time, high.event_time
 
 
-SILENT = SourceState()
+SILENT: Final = SourceState()
 """A source that has said nothing; shared, never written to: most cases begin with two of them."""

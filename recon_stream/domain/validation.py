@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from recon_stream.domain.event import Event, Source
-from recon_stream.domain.money import is_currency
+from recon_stream.domain.money import EXPONENTS
 from recon_stream.domain.rules import Rules
 
-FUTURE_LIMIT_MS = 86_400_000
+FUTURE_LIMIT_MS: Final = 86_400_000
 """An event may be dated this long after its Kafka timestamp: clocks and time zones err, but not by more than a day."""
 
 
@@ -49,7 +50,7 @@ def invalid(event: Event, txn_id: str, source: int, timestamp: int, rules: Rules
         return Reason.EMPTY_FIELD, "account is empty" if event.event_id else "event_id is empty"
     if event.status not in rules.status_map[source]:
         return Reason.UNKNOWN_STATUS, f"status {event.status[:40]!r} is not a word of {Source(source).name}"
-    if not is_currency(event.currency):
+    if event.currency not in EXPONENTS:
         return Reason.UNKNOWN_CURRENCY, f"currency {event.currency[:40]!r} is not in ISO 4217"
     if event.amount_minor < 0:
         return Reason.NEGATIVE_AMOUNT, "amount_minor is negative"

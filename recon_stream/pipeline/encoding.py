@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from recon_stream.avro import frame, parsed_schema
 from recon_stream.codec import compile_writer
@@ -11,7 +11,7 @@ from recon_stream.domain.case import Break, Result
 from recon_stream.domain.event import SOURCE_TOPICS, Verdict
 from recon_stream.domain.validation import Reason
 
-_VERDICTS = {verdict: place for place, verdict in enumerate(Verdict)}
+_VERDICTS: Final = {verdict: place for place, verdict in enumerate(Verdict)}
 _OPEN, _RESOLVED = 0, 1
 
 
@@ -25,9 +25,6 @@ class SchemaIds(NamedTuple):
 
 _WORDS = frozenset({"currency", "status", "topic", "rules_version"})
 
-Evidence = dict[int, tuple[Leg, bytes]]
-"""By source, a leg as it was last published and its encoding; kept with the case, so that a leg is encoded once."""
-
 
 class ResultEncoder:
     """Results of one partition as values of recon_results."""
@@ -40,15 +37,14 @@ class ResultEncoder:
         leg = next(f["type"]["items"] for f in schema["fields"] if f["name"] == "legs")
         self._write_leg = compile_writer(leg, words=_WORDS)
 
-    def __call__(self, result: Result, known: Evidence) -> bytes:
-        """The framed value; `known` is the evidence that earlier results of the case left."""
+    def __call__(self, result: Result) -> bytes:
+        """The framed value."""
         legs, breaks = result.legs, result.breaks
         evidence = []
         for leg in legs:
-            entry = known.get(leg.source)
-            if entry is None or entry[0] is not leg:
-                entry = known[leg.source] = (leg, self._leg(leg))
-            evidence.append(entry[1])
+            if not leg.encoded:
+                leg.encoded = self._leg(leg)
+            evidence.append(leg.encoded)
         primary = result.primary_class if breaks else None
         return self._head + self._write(
             result.result_id, result.txn_id, result.revision, _VERDICTS[result.verdict],

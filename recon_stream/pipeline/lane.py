@@ -29,8 +29,9 @@ from recon_stream.domain.rules import Rules
 from recon_stream.metrics.catalogue import BATCH_RECORDS, STAGE_SECONDS
 from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
 from recon_stream.pipeline.reading import EventReader
-from recon_stream.pipeline.unit import Arrived, Held, Unit, keys_of, seen_of
-from recon_stream.redis.dedup import DuplicateFilter, Seen
+from recon_stream.pipeline.unit import NOT_DUE, Arrived, Held, Unit, cases_of, keys_of, seen_of
+from recon_stream.redis.dedup import DuplicateFilter
+from recon_stream.redis.seen import Seen
 from recon_stream.transport.batch import RecordBatch
 from tables.claims import IN_FORCE, ForeignRows, next_claim, void_key
 from tables.rows import Meta, RowChange
@@ -175,12 +176,11 @@ class Lane:
             clock.lap("decode")
             seen, known = await self._ask_filter(arrived)
             clock.lap("filter")
-            self._load(unit, {record.key for record in arrived})
+            self._load(unit, cases_of(arrived))
             clock.lap("state_get")
-            for place, record in enumerate(arrived):
-                unit.take(record, seen[place] if seen else None, known[place] if known else None)
-                if place % RECORDS_A_TURN == RECORDS_A_TURN - 1:
-                    await asyncio.sleep(0)
+            for first in range(0, len(arrived), RECORDS_A_TURN):
+                unit.take_all(arrived, seen, known, first, first + RECORDS_A_TURN)
+                await asyncio.sleep(0)
             self._let_deadlines_pass(unit)
             clock.lap("decide")
             await self._store(unit, clock)
@@ -203,7 +203,7 @@ class Lane:
         for _, batch in work:
             source = _SOURCE_OF[batch.tp.topic]
             counts[source] += len(batch.records)
-            arrived += unit.read(self._around.reader.read, source, batch.records)
+            arrived += unit.read(self._around.reader.decoder, source, batch.records)
         return arrived
 
     async def _ask_filter(self, arrived: list[Arrived]) -> tuple[list[Seen], Sequence[bytes | None] | None]:
@@ -229,7 +229,7 @@ class Lane:
 
     def _first_due(self, gate: int) -> int:
         first = self._state.first_due(gate)
-        return 1 << 62 if first is None else first
+        return NOT_DUE if first is None else first
 
     def _passed(self, watermarks: tuple[int, ...]) -> tuple[int, int, int, int]:
         core, gateway, mobile = map(max, watermarks, self._around.clock_passed(self._number))
@@ -257,19 +257,17 @@ class Lane:
                 unit.spent.append((deadline, key))
             else:
                 self._due_from[deadline.gate] = min(self._due_from[deadline.gate], deadline.instant)
-        for deadline, key in unit.waiting():
-            if deadline.instant < passed[deadline.gate]:
-                unit.notice(deadline, key)
+        for deadline, key in unit.overdue(passed):
+            unit.notice(deadline, key)
 
     # Writing
 
     async def _store(self, unit: Unit, clock: Stopwatch) -> None:
         changes = unit.changes()
-        for change in changes:
-            for gate, _, instant in change.after:
-                self._due_from[gate] = min(self._due_from[gate], instant)
+        for gate in GATES:
+            self._due_from[gate] = min(self._due_from[gate], unit.earliest[gate])
         clock.lap("rows")
-        offset = await self._append([(key, row) for key, row, _, _ in changes])
+        offset = await self._append([(change.key, change.row) for change in changes])
         clock.lap("changelog")
         await self._around.publish_results(self._number, unit.results, unit.mismatches, unit.dead_letters)
         clock.lap("results")

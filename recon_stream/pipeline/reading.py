@@ -1,8 +1,4 @@
-"""Reading source records: Confluent frame, writer's schema from the registry, our own event.
-
-A record that was written with exactly our schema is read by a compiled reader; one of another version by fastavro with
-schema resolution, and is then written again in our own schema, so that the state holds one form only.
-"""
+"""Reading source records: Confluent frame, writer's schema from the registry, our own event (decoding.py)."""
 
 from __future__ import annotations
 
@@ -10,26 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from io import BytesIO
 from itertools import islice
-from typing import Any
 
-import fastavro
-from fastavro.schema import SchemaParseException, to_parsing_canonical_form
-
-from recon_stream.avro import (
-    FRAME_BYTES,
-    MAGIC,
-    RegistryDenied,
-    Schema,
-    SchemaRegistry,
-    parsed_schema,
-    without_logical_types,
-)
-from recon_stream.codec import compile_reader, compile_writer
-from recon_stream.domain.event import Direction, Event, Source
-from recon_stream.domain.validation import Reason
+from recon_stream.avro import FRAME_BYTES, RegistryDenied, Schema, SchemaRegistry
 from recon_stream.errors import TransientFailure
+from recon_stream.pipeline.decoding import Decoder, Read, reader_for
 
 logger = logging.getLogger(__name__)
 
@@ -41,21 +22,6 @@ UNKNOWN_AGAIN_MAX = 16
 """Schemas known as unknown that one unit of work asks for again: random bytes must not become as many questions."""
 SCHEMAS_MAX = 10_000
 RETRY_SECONDS_MAX = 10.0
-VALUE_BYTES_MAX = 32_768
-"""Our events are some 150 bytes. Three legs of this size fit into a case (CASE_BYTES_MAX in unit.py), and the case, its
-results and its dead letters into one message of Kafka each."""
-
-Read = tuple[Event, bytes]
-"""An event and its Avro record as our own schema writes it."""
-
-
-class Unreadable(Exception):
-    """The record cannot be read."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason = reason
-        self.detail = detail
 
 
 class EventReader:
@@ -69,29 +35,14 @@ class EventReader:
     ) -> None:
         """`pause` is entered, with the reason, while the work waits for a registry that does not answer."""
         self._registry, self._stopping, self._pause = registry, stopping, pause
-        self._readers: dict[bytes, Callable[[bytes], Read]] = {}
+        self.decoder = Decoder()
+        self._readers = self.decoder.readers
         self._unknown: set[bytes] = set()
         self._asking: dict[bytes, asyncio.Task[None]] = {}
 
     def read(self, value: bytes | None) -> Read:
         """The event in a record's value; raises Unreadable. `prepare` must have seen the value."""
-        if not value:
-            raise Unreadable(Reason.NULL_VALUE, "the value is null" if value is None else "the value is empty")
-        if len(value) > VALUE_BYTES_MAX:
-            raise Unreadable(Reason.TOO_LARGE, f"{len(value)} bytes, {VALUE_BYTES_MAX} at most")
-        reader = self._readers.get(value[:FRAME_BYTES])
-        if reader is None:
-            if value[:1] != MAGIC or len(value) <= FRAME_BYTES:
-                raise Unreadable(Reason.BAD_MAGIC, f"the value begins with {value[:FRAME_BYTES].hex()}")
-            schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
-            raise Unreadable(Reason.UNKNOWN_SCHEMA, f"the registry does not know schema {schema_id}")
-        try:
-            return reader(value)
-        except Unreadable:
-            raise
-        except Exception as error:
-            # whatever a decoder raises on foreign bytes, the record is at fault and not the worker
-            raise Unreadable(Reason.BAD_AVRO, f"{type(error).__name__}: {error}"[:200]) from error
+        return self.decoder.read(value)
 
     async def prepare(self, values: Iterable[bytes | None]) -> None:
         """Ask the registry for the schemas of these values that are not known yet.
@@ -148,47 +99,3 @@ class EventReader:
                     raise asyncio.CancelledError
                 await asyncio.sleep(seconds)
                 seconds = min(seconds * 2, RETRY_SECONDS_MAX)
-
-
-def reader_for(writer_schema: Schema) -> Callable[[bytes], Read]:
-    """A function from a framed value to the event and its record in our own schema."""
-    ours = parsed_schema("transaction_event")
-    try:
-        theirs = fastavro.parse_schema(without_logical_types(writer_schema))
-        same = to_parsing_canonical_form(theirs) == to_parsing_canonical_form(ours)
-    except (SchemaParseException, KeyError, TypeError, ValueError) as error:
-        detail = f"the registry's schema is not one: {error}"[:200]
-
-        def refuse(_: bytes) -> Read:
-            raise Unreadable(Reason.BAD_AVRO, detail)
-
-        return refuse
-    return _compiled(ours) if same else _resolved(theirs, ours)
-
-
-def _compiled(schema: Schema) -> Callable[[bytes], Read]:
-    read = compile_reader(schema)
-    new = tuple.__new__
-
-    def compiled(value: bytes) -> Read:
-        payload = value[FRAME_BYTES:]
-        # what Event._make does, at a third of its cost
-        return new(Event, read(payload, 0)), payload
-
-    return compiled
-
-
-def _resolved(theirs: Any, ours: Schema) -> Callable[[bytes], Read]:
-    write = compile_writer(ours)
-
-    def resolved(value: bytes) -> Read:
-        body = BytesIO(value)
-        body.seek(FRAME_BYTES)
-        record: Any = fastavro.schemaless_reader(body, theirs, ours)
-        if body.tell() != len(value):
-            raise ValueError("the record does not end where the value ends")
-        fields = record | {"source": Source[record["source"]], "direction": Direction[record["direction"]]}
-        event = Event(**fields)
-        return event, write(*event)
-
-    return resolved

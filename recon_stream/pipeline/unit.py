@@ -6,19 +6,20 @@ The lane loads rows and asks Redis; this decides. What it holds afterwards is ev
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from recon_stream.avro import FRAME_BYTES
 from recon_stream.domain.case import Case, Result
 from recon_stream.domain.deadlines import event_time
-from recon_stream.domain.event import SOURCE_TOPICS, Event
-from recon_stream.domain.facts import Deadline, DeadlineKind, Fact, Received
+from recon_stream.domain.event import SOURCE_TOPICS, Event, Verdict
+from recon_stream.domain.facts import EVERY_SOURCE, Deadline, DeadlineKind, Fact, Received
 from recon_stream.domain.matching import Outcome, decide, every_result, is_old_news, let_pass, reject
 from recon_stream.domain.rules import RulesBook
 from recon_stream.domain.validation import Reason, invalid
-from recon_stream.pipeline.encoding import DeadLetter, Evidence, ResultEncoder
-from recon_stream.pipeline.reading import VALUE_BYTES_MAX, Read, Unreadable
-from recon_stream.redis.dedup import Seen, is_copy, mark
+from recon_stream.pipeline.decoding import VALUE_BYTES_MAX, Decoder, Unreadable
+from recon_stream.pipeline.encoding import DeadLetter, ResultEncoder
+from recon_stream.redis.seen import Seen, is_copy, mark
 from recon_stream.transport.batch import RawRecord
 from tables.rows import (
     CASE,
@@ -33,12 +34,15 @@ from tables.rows import (
     facts_start,
 )
 
-_NAMES = tuple([topic.removesuffix("_txns") for topic in SOURCE_TOPICS])
+_NAMES: Final = tuple([topic.removesuffix("_txns") for topic in SOURCE_TOPICS])
 
-DEAD_LETTER_BYTES_MAX = 400_000
+NOT_DUE: Final = 1 << 62
+"""An instant that no watermark reaches."""
+
+DEAD_LETTER_BYTES_MAX: Final = 400_000
 """Of key and value that are quoted in a dead letter; the archive has all of them."""
 
-CASE_BYTES_MAX = 600_000
+CASE_BYTES_MAX: Final = 600_000
 """Of the facts of a case, some thousands of events: its row must fit into one message of Kafka."""
 
 
@@ -60,6 +64,11 @@ class Arrived:
         """The event as our own schema writes it."""
 
 
+def cases_of(arrived: Sequence[Arrived]) -> set[bytes]:
+    """The keys of their cases."""
+    return {record.key for record in arrived}
+
+
 def seen_of(arrived: Sequence[Arrived], epoch: str, partition: int) -> list[Seen]:
     """The records as the duplicate filter knows them; `epoch` of the state in hex."""
     seen = []
@@ -75,14 +84,13 @@ def seen_of(arrived: Sequence[Arrived], epoch: str, partition: int) -> list[Seen
 class Held:
     """A case in memory with its row: what is stored, and what is to be stored."""
 
-    __slots__ = ("case", "deadlines", "evidence", "facts", "is_stored")
+    __slots__ = ("case", "deadlines", "facts", "is_stored")
 
     def __init__(self, txn_id: str, row: bytes | None, book: RulesBook) -> None:
         self.case: Case = decode_case(txn_id, row, book)
         self.is_stored = row is not None
         self.deadlines: list[Deadline] = deadlines_of(row) if row else []
         """As they are stored, and so in the index."""
-        self.evidence: Evidence = {}
         self.facts = bytearray(row[facts_start(row) :] if row else b"")
 
 
@@ -111,26 +119,35 @@ class Unit:
         self._waiting: dict[bytes, list[Deadline]] = {}
         self._expired: set[bytes] = set()
         self._outbox: dict[bytes, None] = {}
+        self.earliest = [NOT_DUE] * (EVERY_SOURCE + 1)
+        """By gate, the first instant that a case waits for which was changed."""
         self.spent: list[tuple[Deadline, bytes]] = []
         """Entries of the index of deadlines that came due, whether or not their cases still wait for them."""
         self.results: list[tuple[bytes, bytes]] = []
         self.mismatches: list[tuple[bytes, bytes]] = []
         self.dead_letters: list[DeadLetter] = []
         self.settled: list[tuple[Seen, bool]] = []
-        self.counts: defaultdict[tuple[str, object], int] = defaultdict(int)
+        self._accepted = [0] * len(SOURCE_TOPICS)
+        self._verdicts: dict[Verdict, int] = {}
+        self._counts: defaultdict[tuple[str, object], int] = defaultdict(int)
+
+    @property
+    def counts(self) -> dict[tuple[str, object], int]:
         """(what, of which kind): the lane's surroundings turn it into metrics."""
+        accepted = {(Outcome.ACCEPTED.value, source): count for source, count in enumerate(self._accepted) if count}
+        return self._counts | accepted | {("result", verdict): count for verdict, count in self._verdicts.items()}
 
     def load(self, key: bytes, row: bytes | None) -> None:
         """Hold the case of a row."""
         self._held[key] = Held(key[1:].decode(), row, self._book)
 
-    def read(self, read: Callable[[bytes | None], Read], source: int, records: Iterable[RawRecord]) -> list[Arrived]:
+    def read(self, decoder: Decoder, source: int, records: Iterable[RawRecord]) -> list[Arrived]:
         """The records of a batch that belong to a case; the others become dead letters."""
         rules, arrived = self._rules, []
         for record in records:
             raw_key, value = record.key, record.value
             try:
-                event, payload = read(value)
+                event, payload = decoder.read(value)
             except Unreadable as error:
                 self.bury(self._letter(source, record, error.reason, error.detail))
                 continue
@@ -146,6 +163,19 @@ class Unit:
             arrived.append(Arrived(fact, txn_id, raw_key, value, payload))
         return arrived
 
+    def take_all(
+        self,
+        arrived: Sequence[Arrived],
+        seen: Sequence[Seen],
+        known: Sequence[bytes | None] | None,
+        first: int,
+        end: int,
+    ) -> None:
+        """Apply the records from the place `first` up to `end`; `known` is what the duplicate filter remembers of each, where
+        it was asked and has answered, and `seen` is empty where it was not asked."""
+        for place in range(first, min(end, len(arrived))):
+            self.take(arrived[place], seen[place] if seen else None, known[place] if known else None)
+
     def take(self, record: Arrived, seen: Seen | None = None, known: bytes | None = None) -> None:
         """Apply one record; `known` is what the duplicate filter remembers of it."""
         fact = record.fact
@@ -158,7 +188,7 @@ class Unit:
         if behind < 0:
             self.watermarks[source] = time
         if seen is not None and known is not None and is_copy(known, seen.mark):
-            self.counts["copy", source] += 1
+            self._counts["copy", source] += 1
             self.settled.append((seen, False))
             return
         held = self._held[key]
@@ -181,7 +211,10 @@ class Unit:
             self._append(key, held, decision.fact, record.payload)
         if decision.result is not None:
             self._publish(key, held, decision.result)
-        self.counts[outcome, source] += 1
+        if outcome is Outcome.ACCEPTED:
+            self._accepted[source] += 1
+        else:
+            self._counts[outcome, source] += 1
         if seen is not None:
             self.settled.append((seen, problem is None and _is_in_force(held.case, source, event, offset, outcome)))
 
@@ -192,12 +225,15 @@ class Unit:
     def bury(self, letter: DeadLetter) -> None:
         """A record that belongs to no case."""
         self.dead_letters.append(letter)
-        self.counts["dead_letter", letter.reason.value] += 1
+        self._counts["dead_letter", letter.reason.value] += 1
 
-    def waiting(self) -> list[tuple[Deadline, bytes]]:
-        """What the cases that changed in this unit wait for, as they stand."""
-        self._waiting = {key: held.case.deadlines() for key, held in self._touched.items()}
-        return [(deadline, key) for key, deadlines in self._waiting.items() for deadline in deadlines]
+    def overdue(self, passed: Sequence[int]) -> list[tuple[Deadline, bytes]]:
+        """What the cases that changed in this unit wait for, as they stand, where its gate has passed it; `passed` by gate."""
+        found: list[tuple[Deadline, bytes]] = []
+        for key, held in self._touched.items():
+            deadlines = self._waiting[key] = held.case.deadlines()
+            found += [(deadline, key) for deadline in deadlines if deadline.instant < passed[deadline.gate]]
+        return found
 
     def notice(self, deadline: Deadline, key: bytes) -> bool:
         """A deadline that its gate has passed. False where it has to wait for the next unit.
@@ -212,12 +248,12 @@ class Unit:
             if deadline in held.case.deadlines():
                 self._expired.add(key)
                 self._touched[key] = held
-                self.counts["deadline", deadline.kind.name] += 1
+                self._counts["deadline", deadline.kind.name] += 1
             return True
         decision = let_pass(held.case, deadline, self._rules)
         if decision is None:
             return True  # only its entry in the index was left
-        self.counts["deadline", deadline.kind.name] += 1
+        self._counts["deadline", deadline.kind.name] += 1
         assert decision.fact is not None
         self._append(key, held, decision.fact, b"")
         if decision.result is not None:
@@ -246,6 +282,9 @@ class Unit:
             known = self._waiting.get(key)
             held.deadlines = held.case.deadlines() if known is None else known
             held.is_stored = True
+            for deadline in held.deadlines:
+                if deadline.instant < self.earliest[deadline.gate]:
+                    self.earliest[deadline.gate] = deadline.instant
             changed.append(RowChange(key, encode_deadlines(held.deadlines) + held.facts, before, held.deadlines))
             if held.case.is_closed():
                 del self._held[key]  # nothing more is expected: memory is for cases that wait
@@ -270,16 +309,16 @@ class Unit:
 
     def _publish(self, key: bytes, held: Held, result: Result) -> None:
         raw_key = key[1:]
-        value = self._encode(result, held.evidence)
+        value = self._encode(result)
         self.results.append((raw_key, value))
         self._outbox[key] = None
-        self.counts["result", result.verdict] += 1
+        self._verdicts[result.verdict] = self._verdicts.get(result.verdict, 0) + 1
         if result.open_breaks_changed:
             self.mismatches.append((raw_key, value))
             for break_class in result.opened:
-                self.counts["opened", break_class] += 1
+                self._counts["opened", break_class] += 1
             for break_class in result.resolved:
-                self.counts["resolved", break_class] += 1
+                self._counts["resolved", break_class] += 1
 
     def _letter(self, source: int, record: RawRecord, reason: Reason, detail: str) -> DeadLetter:
         key, value = record.key, record.value

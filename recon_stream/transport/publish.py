@@ -30,17 +30,23 @@ def pack(
     """
     builders: list[BatchBuilder] = []
     builder: BatchBuilder | None = None
+    headers = headers or []
     for key, value in pairs:
-        if builder is None or builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers) is None:
+        # what the batch's own `append` does, at a third of its cost
+        if (
+            builder is None
+            or builder._builder.append(builder._relative_offset, timestamp_ms, key, value, headers) is None
+        ):
             builder = producer.create_batch()
             builders.append(builder)
-            builder.append(timestamp=timestamp_ms, key=key, value=value, headers=headers)
+            builder._builder.append(0, timestamp_ms, key, value, headers)
             # An empty batch takes a record of any size; the broker would refuse it, with everything around it.
             if builder.size() > producer._message_accumulator._batch_size:
                 size = len(key or b"") + len(value or b"")
                 raise InvariantViolated(
                     f"record of {size} bytes with key {(key or b'')[:128]!r} is larger than a batch"
                 )
+        builder._relative_offset += 1
     return builders
 
 

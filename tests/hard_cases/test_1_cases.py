@@ -7,7 +7,7 @@ import asyncio
 import psycopg
 import pytest
 
-from recon_stream.pipeline.reading import VALUE_BYTES_MAX
+from recon_stream.pipeline.decoding import VALUE_BYTES_MAX
 from recon_stream.storage.values import identifier
 from tests.end_to_end.system import System
 from tests.hard_cases.feeding import CORE, GATEWAY, MOBILE, Feeder, now_ms, payload, txn_in

@@ -59,10 +59,11 @@ from importlib import import_module
 from recon_stream.avro import parsed_schema
 from recon_stream.pipeline.encoding import ResultEncoder
 from recon_stream.codec import compile_reader
+from recon_stream.domain.event import Event
 for name in ("recon_stream.codec", "recon_stream.domain.case", "recon_stream.domain.matching",
              "recon_stream.pipeline.unit", "recon_stream.pipeline.encoding", "tables.rows"):
     assert import_module(name).__file__.endswith(".so"), name
-made = [compile_reader(parsed_schema("transaction_event")), ResultEncoder(0, 1)._write, ResultEncoder(0, 1)._write_leg]
+made = [compile_reader(parsed_schema("transaction_event"), Event), ResultEncoder(0, 1)._write, ResultEncoder(0, 1)._write_leg]
 assert all(type(one).__name__ == "builtin_function_or_method" for one in made), made
 """
     done = run(native, "-c", program)

@@ -22,7 +22,7 @@ _write_event = compile_writer(parsed_schema("transaction_event"))
 
 def payload_of(event: Event) -> bytes:
     """The event's Avro record."""
-    return _write_event(*event)
+    return _write_event(*event.fields())
 
 
 def arrived(source: int, offset: int, timestamp: int, txn_id: str, event: Event, rules: Rules) -> Arrived:
@@ -78,7 +78,8 @@ class Bench:
             unit.take(record)
         for deadline, key in due:
             unit.notice(deadline, key)
-        for key, row, _, _ in unit.changes():
+        for change in unit.changes():
+            key, row = change.key, change.row
             if key[:1] == OUTBOX:
                 assert row is not None
                 self.outbox[key] = row

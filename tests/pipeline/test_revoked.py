@@ -15,9 +15,9 @@ import pytest
 from faust.types import TP
 
 from recon_stream.avro import frame, parsed_schema
+from recon_stream.pipeline.decoding import reader_for
 from recon_stream.pipeline.encoding import SchemaIds
 from recon_stream.pipeline.engine import Engine
-from recon_stream.pipeline.reading import reader_for
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.batch import RecordBatch

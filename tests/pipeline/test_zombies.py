@@ -20,9 +20,9 @@ from faust.types import TP
 from recon_stream.avro import decode, frame, parsed_schema
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.pipeline import engine as engine_module
+from recon_stream.pipeline.decoding import reader_for
 from recon_stream.pipeline.encoding import SchemaIds
 from recon_stream.pipeline.engine import Engine
-from recon_stream.pipeline.reading import reader_for
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings, load_settings
 from recon_stream.transport.batch import RecordBatch

@@ -20,7 +20,8 @@ from recon_stream.codec import compile_writer
 from recon_stream.domain.event import Direction, Event, Source
 from recon_stream.domain.validation import Reason
 from recon_stream.pipeline import reading
-from recon_stream.pipeline.reading import VALUE_BYTES_MAX, EventReader, Unreadable
+from recon_stream.pipeline.decoding import VALUE_BYTES_MAX, Unreadable
+from recon_stream.pipeline.reading import EventReader
 from recon_stream.settings import Settings
 from tests.reading.registry_path import RegistryPath, registry_path
 
@@ -78,7 +79,7 @@ def written(schema: Schema, schema_id: int, fields: dict[str, Any]) -> bytes:
 def ours(fields: dict[str, Any]) -> tuple[Event, bytes]:
     """The event, and its record in our own form."""
     event = Event(**fields | {"source": Source[fields["source"]], "direction": Direction[fields["direction"]]})
-    return event, compile_writer(parsed_schema("transaction_event"))(*event)
+    return event, compile_writer(parsed_schema("transaction_event"))(*event.fields())
 
 
 def reason(reader: EventReader, value: bytes | None) -> Reason:

@@ -95,15 +95,16 @@ class Batch:
 
     def __init__(self, records_max: int) -> None:
         self._records_max = records_max
+        self._builder, self._relative_offset = self, 0
         self.records: list[tuple[int, bytes | None, bytes | None, Sequence[tuple[str, bytes]]]] = []
 
     def append(
-        self, *, timestamp: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]] | None
+        self, _: int, timestamp: int, key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes]]
     ) -> bool | None:
-        """Add a record; None when it is full."""
+        """Add a record, as the builder within a batch does; None when it is full."""
         if len(self.records) >= self._records_max:
             return None
-        self.records.append((timestamp, key, value, headers or ()))
+        self.records.append((timestamp, key, value, headers))
         return True
 
     def size(self) -> int:
@@ -112,7 +113,7 @@ class Batch:
 
     def record_count(self) -> int:
         """How many records."""
-        return len(self.records)
+        return self._relative_offset
 
     def close(self) -> None:
         """No more records."""

@@ -38,7 +38,7 @@ MANY = settings(max_examples=300, deadline=None)
 
 def fact_bytes(fact: Fact) -> bytes:
     """A fact as the worker stores it."""
-    return encode_fact(fact, _write_event(*fact.event) if isinstance(fact, Received) else b"")
+    return encode_fact(fact, _write_event(*fact.event.fields()) if isinstance(fact, Received) else b"")
 
 
 def row_of(case: Case) -> bytes:
