@@ -28,8 +28,6 @@ VALUE_BYTES_MAX = 1 << 20
 class Category(Enum):
     """What is kept, and for how many seconds at most."""
 
-    REACHED = 1
-    """How far the sink has come, which tells old answers from new ones: a second old at most."""
     STATUS = 5
     STATS = 30
     FACETS = 300
@@ -43,21 +41,30 @@ class Cache:
         self._under_way: dict[str, asyncio.Task[bytes]] = {}
         self._ask_again_at = 0.0
 
-    async def get(self, category: Category, identifier: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The answer, made by `make` where it is not there. Raises what `make` raises."""
+    @property
+    def is_away(self) -> bool:
+        """Whether nothing is kept at the moment."""
+        return time.monotonic() < self._ask_again_at
+
+    async def get(
+        self, category: Category, identifier: str, make: Callable[[], Awaitable[bytes]], *, is_ahead: bool = False
+    ) -> bytes:
+        """The answer, made by `make` where it is not there. Raises what `make` raises. `is_ahead`: nobody waits for it yet."""
         key = f"cache:{category.name.lower()}:{self._scope}:{identifier}"
         task = self._under_way.get(key)
         if task is None:
-            task = self._under_way[key] = asyncio.create_task(self._find_or_make(category, key, make))
+            task = self._under_way[key] = asyncio.create_task(self._find_or_make(category, key, make, is_ahead))
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
-        else:
+        elif not is_ahead:
             CACHE.labels(category.name.lower(), "shared").inc()
         # a client that goes away must not take the answer from those who wait
         return await asyncio.shield(task)
 
-    async def _find_or_make(self, category: Category, key: str, make: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _find_or_make(
+        self, category: Category, key: str, make: Callable[[], Awaitable[bytes]], is_ahead: bool
+    ) -> bytes:
         found = await self._read(key)
-        CACHE.labels(category.name.lower(), "miss" if found is None else "hit").inc()
+        CACHE.labels(category.name.lower(), "ahead" if is_ahead else "miss" if found is None else "hit").inc()
         if found is not None:
             return found
         made = await make()
@@ -65,7 +72,7 @@ class Cache:
         return made
 
     async def _read(self, key: str) -> bytes | None:
-        if time.monotonic() < self._ask_again_at:
+        if self.is_away:
             return None
         try:
             return cast("bytes | None", await self._redis.get(key))
@@ -74,7 +81,7 @@ class Cache:
             return None
 
     async def _write(self, key: str, value: bytes, seconds: int) -> None:
-        if len(value) > VALUE_BYTES_MAX or time.monotonic() < self._ask_again_at:
+        if len(value) > VALUE_BYTES_MAX or self.is_away:
             return
         try:
             await self._redis.set(key, value, ex=seconds)

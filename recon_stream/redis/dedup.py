@@ -12,15 +12,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import blake2b
 from importlib.resources import files
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import orjson
 from redis.asyncio import Redis
 
 from recon_stream.metrics.catalogue import FILTER_FAIL_OPEN, ZOMBIES
 from recon_stream.redis.client import NO_ANSWER
+from recon_stream.redis.seen import Seen, asked_of, told_of
 
 logger = logging.getLogger(__name__)
 
@@ -33,33 +33,6 @@ EVENTS_PER_CALL_MAX = 1000
 """A script stops the server for its whole run: 1,000 events are some 5 ms."""
 AWAY_SECONDS = 1.0
 """How long nobody asks after a failure: a unit of work must not wait for a dead server each time."""
-
-
-class Seen(NamedTuple):
-    """One event as the filter knows it."""
-
-    txn_id: str
-    source: str
-    event_revision: str
-    mark: str
-    """Epoch of the state (16 hex digits), digest (32 hex digits), coordinates topic:partition:offset."""
-
-
-_COORDINATES_START = 48
-
-
-def mark(epoch: str, payload: bytes, coordinates: str) -> str:
-    """What is remembered of an event; `payload` is its content as our schema writes it."""
-    return f"{epoch}{blake2b(payload, digest_size=16).hexdigest()}{coordinates}"
-
-
-def is_copy(known: bytes | None, mine: str) -> bool:
-    """Whether `known` is the same content at other coordinates, durably processed in this life of the state."""
-    if known is None:
-        return False
-    theirs = known.decode()
-    at = _COORDINATES_START
-    return theirs[:at] == mine[:at] and theirs[at:] != mine[at:]
 
 
 class Together(Generic[_T, _A]):
@@ -112,7 +85,7 @@ class DuplicateFilter:
             FILTER_FAIL_OPEN.inc()
             return None
         for part in _parts(events):
-            asked = orjson.dumps([field for event in part for field in event[:3]])
+            asked = orjson.dumps(asked_of(part))
             try:
                 answer = await self._claim(args=[asked, self._worker, IN_FLIGHT_SECONDS])
             except NO_ANSWER as error:
@@ -131,11 +104,9 @@ class DuplicateFilter:
         if self._is_resting():
             return
         for part in _parts(events):
-            told: list[str] = []
-            for event, accepted in part:
-                told += (event.txn_id, event.source, event.event_revision, event.mark if accepted else "")
+            told = orjson.dumps(told_of(part))
             try:
-                await self._settle(args=[orjson.dumps(told), REMEMBERED_SECONDS, self._worker])
+                await self._settle(args=[told, REMEMBERED_SECONDS, self._worker])
             except NO_ANSWER as error:
                 self._fail_open(error)
                 return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Networks = Sequence[IPv4Network | IPv6Network]
+_PREFIX_BITS = 64
 
 
 def client_of(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
@@ -18,6 +19,21 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
     while chain and _is_in(address, trusted):
         address = chain.pop()
     return address if _is_address(address) else peer
+
+
+def counted_as(address: str) -> str:
+    """Under which name the calls of an address are counted: IPv6 by the /64 that one household or machine has to itself.
+
+    Who has 2**64 addresses would else begin anew with each.
+    """
+    if not _is_address(address):
+        return address
+    found = ip_address(address.partition("%")[0])
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((found, _PREFIX_BITS), strict=False))
 
 
 def _is_in(text: str, networks: Networks) -> bool:

@@ -12,6 +12,8 @@ from recon_stream.errors import ConfigurationError
 from recon_stream.security.roles import Role
 
 REALM: Final = "reconciliation"
+API: Final = "reconciliation-api"
+"""The client of the API and of scripts in that realm."""
 DASHBOARD: Final = "reconciliation-dashboard"
 """The client of browsers in that realm."""
 

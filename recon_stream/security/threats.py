@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from recon_stream.security.addresses import counted_as
 from recon_stream.security.audit import Entry
 
 WINDOW_SECONDS = 60.0
@@ -63,7 +64,7 @@ class Denials:
 def _key(entry: Entry) -> Key:
     # not by object: whoever tries many ids makes one storm
     subject, reason = (str(entry.detail.get(name, "")) for name in ("subject", "reason"))
-    return subject, entry.actor, entry.action, entry.address, reason
+    return subject, entry.actor, entry.action, counted_as(entry.address), reason
 
 
 def _of_many(entry: Entry) -> Entry:

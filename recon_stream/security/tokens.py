@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -44,7 +44,8 @@ class Reason(StrEnum):
     WRONG_AUDIENCE = "wrong_audience"
     WRONG_CLIENT = "wrong_client"
     WRONG_TYPE = "wrong_type"
-    REVOKED = "revoked"
+    ENDED = "session_ended"
+    REPLAYED = "replayed"
 
 
 class Unauthenticated(ReconError):
@@ -61,9 +62,13 @@ class Unauthenticated(ReconError):
         return "" if self.reason is Reason.MISSING else "invalid_token"
 
 
+Person = tuple[str, str]
+"""Issuer and subject: names may change hands."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. A person is (issuer, subject): names may change hands."""
+    """Who asks."""
 
     issuer: str
     subject: str
@@ -78,15 +83,23 @@ class Principal:
     """Seconds of the epoch."""
     token_id: str
 
+    @property
+    def person(self) -> Person:
+        """The same in all of their sessions."""
+        return self.issuer, self.subject
+
 
 class TokenVerifier:
     """Tells whose an access token is, or why it is none of ours."""
 
-    def __init__(self, settings: Settings, keys: Keys) -> None:
+    def __init__(
+        self, settings: Settings, keys: Keys, has_ended: Callable[[str], Awaitable[bool]] | None = None
+    ) -> None:
+        """`has_ended` tells of a session whether it ended before its tokens; without it they serve until they expire."""
         self._algorithms = frozenset(by_commas(settings.jwt_algorithm))
         self._issuer, self._audience = settings.issuer, settings.jwt_audience
-        self._clients = (settings.keycloak_client_id, settings.dashboard_client_id)
-        self._keys = keys
+        self.clients = (settings.keycloak_client_id, settings.dashboard_client_id)
+        self._keys, self._has_ended = keys, has_ended
 
     async def verify(self, token: str) -> Principal:
         """The person or service that the token was given to.
@@ -94,19 +107,26 @@ class TokenVerifier:
         Raises Unauthenticated, which is counted by its reason, and KeysAway where Keycloak gives no keys to tell by.
         """
         try:
-            return await self._verify(token)
+            principal = self._principal(await self.claims(token, (self._audience,), _REQUIRED))
+            await self._ensure_goes_on(principal.session_id)
         except Unauthenticated as error:
             AUTH_FAILURES.labels(error.reason).inc()
             raise
+        return principal
 
-    async def _verify(self, token: str) -> Principal:
+    async def _ensure_goes_on(self, session_id: str) -> None:
+        if self._has_ended is not None and await self._has_ended(session_id):
+            raise Unauthenticated(Reason.ENDED)
+
+    async def claims(self, token: str, audiences: Sequence[str], required: Sequence[str]) -> Mapping[str, Any]:
+        """What the issuer says in a token to one of these audiences. Raises Unauthenticated, KeysAway."""
         kid, algorithm = self._header(token)
         key = await self._keys.get(kid)
         if key is None:
             raise Unauthenticated(Reason.UNKNOWN_KEY, f"the issuer has no key {kid!r}")
         if algorithm not in key.algorithms:
             raise Unauthenticated(Reason.ALGORITHM, f"{algorithm} does not fit the key {kid!r}")
-        return self._principal(self._claims(token, key.public, algorithm))
+        return self._decoded(token, key.public, algorithm, audiences, required)
 
     def _header(self, token: str) -> tuple[str, str]:
         """Key id and algorithm; all that may be looked at before the signature is verified."""
@@ -127,17 +147,19 @@ class TokenVerifier:
             raise Unauthenticated(Reason.MALFORMED, "the header names no key")
         return kid, algorithm
 
-    def _claims(self, token: str, public: Any, algorithm: str) -> Mapping[str, Any]:
+    def _decoded(
+        self, token: str, public: Any, algorithm: str, audiences: Sequence[str], required: Sequence[str]
+    ) -> Mapping[str, Any]:
         """The claims, after signature, times, issuer and audience."""
         try:
             return jwt.decode(
                 token,
                 public,
                 algorithms=[algorithm],
-                audience=self._audience,
+                audience=audiences,
                 issuer=self._issuer,
                 leeway=LEEWAY,
-                options={"require": _REQUIRED},
+                options={"require": list(required)},
             )
         except refused.PyJWTError as error:
             reason = next((reason for kind, reason in _REASONS.items() if isinstance(error, kind)), Reason.MALFORMED)
@@ -148,19 +170,19 @@ class TokenVerifier:
     def _principal(self, claims: Mapping[str, Any]) -> Principal:
         if claims["typ"] != _ACCESS_TOKEN:
             raise Unauthenticated(Reason.WRONG_TYPE, f"it is no access token: typ {claims['typ']!r}")
-        if claims["azp"] not in self._clients:
+        if claims["azp"] not in self.clients:
             raise Unauthenticated(Reason.WRONG_CLIENT, f"it was given to the client {claims['azp']!r}")
         named = claims.get("roles", [])
         if not isinstance(named, list):
             raise Unauthenticated(Reason.MALFORMED, "roles is no list")
         roles = frozenset(role for role in Role if role in named)
-        subject, session_id, token_id = (_name(claims, claim) for claim in ("sub", "sid", "jti"))
+        subject, session_id, token_id = (name_in(claims, claim) for claim in ("sub", "sid", "jti"))
         if not subject:
             raise Unauthenticated(Reason.MALFORMED, "sub is empty")
         return Principal(
             issuer=self._issuer,
             subject=subject,
-            username=_name(claims, "preferred_username") or subject,
+            username=name_in(claims, "preferred_username") or subject,
             roles=roles,
             permissions=permissions_of(roles),
             session_id=session_id,
@@ -181,7 +203,8 @@ _REASONS: Final = {
 }
 
 
-def _name(claims: Mapping[str, Any], claim: str) -> str:
+def name_in(claims: Mapping[str, Any], claim: str) -> str:
+    """A text of bounded length without control characters; empty where there is none. Raises Unauthenticated."""
     value = claims.get(claim, "")
     if not isinstance(value, str) or len(value) > NAME_CHARACTERS_MAX or _NO_TEXT.search(value):
         raise Unauthenticated(Reason.MALFORMED, f"{claim} is no name")

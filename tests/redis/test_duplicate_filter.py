@@ -17,7 +17,8 @@ from redis.asyncio import Connection, Redis
 from recon_stream.metrics.catalogue import FILTER_FAIL_OPEN, ZOMBIES
 from recon_stream.redis import dedup
 from recon_stream.redis.client import connect
-from recon_stream.redis.dedup import DuplicateFilter, Seen, is_copy, mark
+from recon_stream.redis.dedup import DuplicateFilter
+from recon_stream.redis.seen import Seen, is_copy, mark
 from recon_stream.settings import Settings
 from tests.redis.impaired import Forwarder, closed_port, forwarder
 
@@ -113,9 +114,8 @@ async def test_sources_of_one_transaction_do_not_meet(redis: Redis, txn: str) ->
     """The same event id from another source is another event."""
     one, core = DuplicateFilter(redis, "one"), seen(txn, 1)
     await one.settle([(core, True)])
-    assert await copies(one, [core._replace(source="GATEWAY", mark=mark(EPOCH, b"content", "gateway_txns:0:1"))]) == [
-        False
-    ]
+    gateway = Seen(txn, "GATEWAY", core.event_revision, mark(EPOCH, b"content", "gateway_txns:0:1"))
+    assert await copies(one, [gateway]) == [False]
 
 
 async def test_a_zombie_is_counted_and_said(redis: Redis, txn: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,7 +11,8 @@ import pytest
 from redis.asyncio import Redis
 
 from recon_stream.redis.client import connect
-from recon_stream.redis.dedup import IN_FLIGHT_SECONDS, REMEMBERED_SECONDS, DuplicateFilter, Seen, mark
+from recon_stream.redis.dedup import IN_FLIGHT_SECONDS, REMEMBERED_SECONDS, DuplicateFilter
+from recon_stream.redis.seen import Seen, mark
 from recon_stream.settings import Settings
 from tests.simulation.valkey import Valkey
 

@@ -34,7 +34,7 @@ LITERAL, ALLOW = 3, 3
 USER, PASSWORD = "recon", "s3cret=for-one-test"
 STRANGER = "stranger"
 """A user who is known and may do nothing."""
-ROLES = ("worker", "sink", "subscriber")
+ROLES = ("worker", "sink", "web", "subscriber")
 POORER = ("no-group", "no-topic")
 """Users who may do what docs/security.md says, once `grant` has given it to them."""
 

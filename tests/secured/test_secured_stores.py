@@ -181,7 +181,7 @@ def test_a_url_with_options_that_do_not_belong_there_refuses_the_start(url: str)
 
 async def test_a_user_with_the_rights_of_the_document_is_enough(stack: Settings, safe: Settings) -> None:
     """The commands and keys that docs/security.md names, and nothing else, for the filter and for doctor."""
-    (line,) = [line for line in DOCUMENT.read_text().splitlines() if "ACL SETUSER" in line]
+    (line,) = [line for line in DOCUMENT.read_text().splitlines() if "ACL SETUSER recon " in line]
     name, admin = f"recon-{uuid.uuid4().hex[:8]}", connect(stack, connections_max=1)
     words = [word.replace("recon", name) for word in line.split()[2:]]
     await admin.execute_command("ACL", "SETUSER", *[">s3cret" if word.startswith(">") else word for word in words])

@@ -7,6 +7,8 @@ import hashlib
 import html
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,7 +21,7 @@ from recon_stream.stack import local
 from recon_stream.stack.services.keycloak import administrator
 
 REDIRECT = "http://127.0.0.1:8000/dashboard/"
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 def api_client(settings: Settings) -> KeycloakOpenID:
@@ -37,7 +39,26 @@ def as_administrator(settings: Settings) -> KeycloakAdmin:
     """Keycloak's own administrator."""
     state = local.read_state(settings)
     assert state is not None
-    return administrator(state)
+    admin = administrator(state)
+    # making a realm takes its time on a machine that does other work
+    admin.connection.timeout = TIMEOUT
+    return admin
+
+
+@contextmanager
+def dashboard_client(settings: Settings, **changed: Any) -> Iterator[None]:
+    """The dashboard's client with these of its settings changed and these attributes added; as it was again on leaving."""
+    admin = as_administrator(settings)
+    client = admin.get_client(admin.get_client_id(DASHBOARD) or "")
+    changed["attributes"] = client["attributes"] | changed.get("attributes", {})
+    admin.update_client(client["id"], client | changed)
+    try:
+        yield
+    finally:
+        # Keycloak keeps an attribute that is not named, and takes away one that is empty
+        before = {"attributes": dict.fromkeys(changed["attributes"], "") | client["attributes"]}
+        # the administrator's own session may be over by now
+        as_administrator(settings).update_client(client["id"], client | before)
 
 
 def logging_in(settings: Settings, **changed: str | None) -> requests.Response:

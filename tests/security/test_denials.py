@@ -54,6 +54,14 @@ def test_refusals_of_others_are_not_lost_in_a_storm() -> None:
         assert denials.note(other, 1) == other
 
 
+def test_the_addresses_of_one_network_are_one_attacker() -> None:
+    """IPv6 gives each 2**64 of them; the next network is somebody else."""
+    denials = Denials()
+    assert denials.note(replace(UNKNOWN, address="2001:db8:0:1::1"), 0) is not None
+    assert denials.note(replace(UNKNOWN, address="2001:db8:0:1:ffff::2"), 0) is None
+    assert denials.note(replace(UNKNOWN, address="2001:db8:0:2::1"), 0) is not None
+
+
 def test_an_attacker_with_many_addresses_cannot_fill_trail_or_memory() -> None:
     """Behind a number of different storms within a minute, all others make one, and none goes uncounted."""
     denials, tried = Denials(), KEYS_MAX * 5

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from keycloak.exceptions import KeycloakError, KeycloakPostError
 
 from recon_stream.security.keys import COOL_DOWN, Keys
-from recon_stream.security.realm import DASHBOARD, DemoUser, demo_users
+from recon_stream.security.realm import API, DASHBOARD, DemoUser, demo_users
 from recon_stream.security.roles import PERMISSIONS, Role
 from recon_stream.security.tokens import Reason, TokenVerifier, Unauthenticated
 from recon_stream.settings import Settings
 from tests.security.issuer import Clock
 from tests.security.logins import REDIRECT, api_client, as_administrator, error_of, logged_in, logging_in
+from tests.security.realms import realm_in, realm_of_files
 
 pytestmark = pytest.mark.stack
 PASSWORD = "a-Password-of-the-test"
@@ -211,6 +213,31 @@ async def test_a_rotation_of_the_realms_key_is_noticed(identity: Settings) -> No
         assert (await verifier.verify(old)).username == "viewer"
     finally:
         admin.delete_component(component)
+
+
+def test_the_realm_as_production_has_it_takes_no_password_of_a_program(identity: Settings) -> None:
+    """No client may log people in directly, unless Keycloak is told that this is a demo; nor does one keep a known secret."""
+    clients = realm_in({})["clients"]
+    assert {client["clientId"]: client["directAccessGrantsEnabled"] for client in clients} == {
+        API: "false",  # from a placeholder: Keycloak reads the word
+        DASHBOARD: False,
+    }
+    assert [client.get("secret", "${KEYCLOAK_CLIENT_SECRET}") for client in clients] == [
+        "${KEYCLOAK_CLIENT_SECRET}"
+    ] * 2
+    assert all("credentials" not in user for user in realm_in({})["users"]), "and it has no person"
+    name, admin = f"production-{uuid.uuid4().hex[:8]}", as_administrator(identity)
+    viewer = demo_users()[-1]
+    realm = realm_of_files(identity, name, demo=False)
+    person = next(user for user in realm_of_files(identity, name)["users"] if user["username"] == viewer.username)
+    admin.create_realm(realm | {"users": [*realm["users"], person]})
+    try:
+        client = api_client(replace(identity, keycloak_realm=name))
+        with pytest.raises(KeycloakPostError, match="not allowed for direct access grants"):
+            client.token(viewer.username, viewer.password)
+        assert client.token(grant_type="client_credentials")["access_token"]
+    finally:
+        admin.delete_realm(name)
 
 
 def test_the_realm_keeps_what_happened(identity: Settings) -> None:

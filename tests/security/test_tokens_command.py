@@ -14,13 +14,14 @@ from click.testing import CliRunner, Result
 from recon_stream.errors import ConfigurationError, ReconError, TransientFailure
 from recon_stream.security.commands import tokens
 from recon_stream.security.keys import Keys
-from recon_stream.security.realm import REALM, REALM_FILE
+from recon_stream.security.realm import REALM
 from recon_stream.security.roles import PERMISSIONS, Role
 from recon_stream.security.tokens import TokenVerifier
 from recon_stream.settings import Settings
 from recon_stream.verify.doctor_findings import Report, State
 from recon_stream.verify.doctor_identity import check_keycloak
 from tests.security.logins import api_client, as_administrator
+from tests.security.realms import realm_of_files
 
 pytestmark = pytest.mark.stack
 
@@ -35,10 +36,8 @@ def environ(identity: Settings) -> dict[str, str]:
 def bare(identity: Settings) -> Iterator[Settings]:
     """The realm without the demo users, as production has it, with the same secret of the API's client."""
     name = f"bare-{uuid.uuid4().hex[:8]}"
-    text = REALM_FILE.read_text().replace("${KEYCLOAK_CLIENT_SECRET}", identity.keycloak_client_secret)
-    realm = json.loads(text.replace("${RECON_DASHBOARD_URL}", "https://recon.example"))
     admin = as_administrator(identity)
-    admin.create_realm(realm | {"realm": name})
+    admin.create_realm(realm_of_files(identity, name, demo=False))
     yield replace(identity, keycloak_realm=name)
     admin.delete_realm(name)
 

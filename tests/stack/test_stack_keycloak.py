@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from recon_stream.security.realm import DASHBOARD
+from recon_stream.security.realm import API, DASHBOARD
 from recon_stream.settings import Settings, load_settings, read_env_file
 from recon_stream.stack import local, state
 from recon_stream.stack.downloads import Cache
@@ -74,8 +74,8 @@ def context(identity: Settings) -> Iterator[Context]:
 
 
 @pytest.mark.stack
-def test_the_dashboard_may_return_to_where_the_web_role_listens_now(identity: Settings, context: Context) -> None:
-    """Another port at the next `up`, and nothing else of the realm is touched; what it may return to is one address."""
+def test_the_realm_follows_the_web_role_to_where_it_listens_now(identity: Settings, context: Context) -> None:
+    """Another port at the next `up`: the dashboard's one address, and where both clients are told of log-outs; nothing else."""
     admin = administrator(context.state)
     client_id = admin.get_client_id(DASHBOARD)
     assert client_id is not None
@@ -93,6 +93,11 @@ def test_the_dashboard_may_return_to_where_the_web_role_listens_now(identity: Se
     assert after["attributes"]["post.logout.redirect.uris"] == "http://127.0.0.1:8123/dashboard/"
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"redirectUris", "webOrigins", "baseUrl", "attributes"}
+    api_id = admin.get_client_id(API)
+    assert api_id is not None
+    for attributes in (after["attributes"], admin.get_client(api_id)["attributes"]):
+        assert attributes["backchannel.logout.url"] == "http://127.0.0.1:8123/backchannel-logout"
+        assert attributes["backchannel.logout.session.required"] == "true"
 
 
 @pytest.mark.stack

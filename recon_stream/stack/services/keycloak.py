@@ -6,9 +6,9 @@ import asyncio
 import hashlib
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from recon_stream.security.realm import DASHBOARD, DEMO_USERS_FILE, REALM, REALM_FILE, ensure_files
+from recon_stream.security.realm import API, DASHBOARD, DEMO_USERS_FILE, REALM, REALM_FILE, ensure_files
 from recon_stream.stack import process
 from recon_stream.stack.artifacts import KEYCLOAK, Artifact, pinned
 from recon_stream.stack.downloads import unpack_zip
@@ -34,6 +34,8 @@ REQUEST_TIMEOUT = 10
 BUILD_OPTIONS = ("--db=dev-file", "--health-enabled=true", "--metrics-enabled=true")
 DASHBOARD_PATH = "/dashboard/"
 """Where a browser comes back to from Keycloak, as in the realm's file."""
+LOGOUT_PATH = "/backchannel-logout"
+"""Where Keycloak tells of the end of a session, as there."""
 PROGRAMS = ("conf", "lib", "providers", "themes")
 
 # What its own start script gives to Java. That script would stay between us and the server, and could be killed alone.
@@ -91,6 +93,9 @@ class Keycloak(Service):
             "KC_BOOTSTRAP_ADMIN_PASSWORD": context.state.passwords["keycloak_admin"],
             "KEYCLOAK_CLIENT_SECRET": context.state.passwords["keycloak_client"],
             "RECON_DASHBOARD_URL": dashboard_url(context),
+            "RECON_WEB_URL": dashboard_url(context),
+            # passwords that everybody knows need no browser to keep them from scripts
+            "RECON_DEMO_DIRECT_GRANTS": "true",
         }
         options = (
             "--import-realm",
@@ -111,12 +116,13 @@ class Keycloak(Service):
         await asyncio.to_thread(get, context.port("keycloak"), path)
 
     async def configure(self, context: Context) -> None:
-        """Let the dashboard's client return to where the web role listens now: the realm may be older than that address."""
+        """Let browsers return, and log-outs be told, to where the web role listens now: the realm may be older than that."""
         secrets = [context.state.passwords[name] for name in ("keycloak_admin", "keycloak_client")]
-        wanted = hashlib.sha256("\n".join([dashboard_url(context) + DASHBOARD_PATH, *secrets]).encode()).hexdigest()
+        pages = [dashboard_url(context) + path for path in (DASHBOARD_PATH, LOGOUT_PATH)]
+        wanted = hashlib.sha256("\n".join([*pages, *secrets]).encode()).hexdigest()
         configured = context.folders.data(self.name) / CONFIGURED
         if not configured.is_file() or configured.read_text() != wanted:
-            await asyncio.to_thread(_configure_dashboard, context)
+            await asyncio.to_thread(_configure_clients, context)
             write_private(configured, wanted)
 
     def _programs(self, context: Context) -> Path:
@@ -172,25 +178,31 @@ def administrator(state: State) -> KeycloakAdmin:
     )
 
 
-def _configure_dashboard(context: Context) -> None:
+def _configure_clients(context: Context) -> None:
     from keycloak.exceptions import KeycloakAuthenticationError, KeycloakError
 
     url = dashboard_url(context)
     page = url + DASHBOARD_PATH
-    wanted = {"baseUrl": page, "redirectUris": [page], "webOrigins": [url]}
+    logout = {"backchannel.logout.url": url + LOGOUT_PATH, "backchannel.logout.session.required": "true"}
+    pages = {"baseUrl": page, "redirectUris": [page], "webOrigins": [url]}
     try:
         admin = administrator(context.state)
-        client_id = admin.get_client_id(DASHBOARD)
-        if client_id is None:
-            raise StartFailed(f"The realm {REALM} has no client {DASHBOARD}; `recon-stream stack reset` makes it anew")
-        client = admin.get_client(client_id)
-        if any(client[name] != value for name, value in wanted.items()):
-            wanted["attributes"] = client["attributes"] | {"post.logout.redirect.uris": page}
-            admin.update_client(client_id, client | wanted)
+        _configure_client(admin, API, {}, logout)
+        _configure_client(admin, DASHBOARD, pages, logout | {"post.logout.redirect.uris": page})
     except KeycloakAuthenticationError as error:
         raise StartFailed(
             f"Keycloak refuses the password in {context.folders.state_file}, which was not made with these data. "
             "Put that file back, or delete the data with `recon-stream stack reset`"
         ) from error
     except KeycloakError as error:
-        raise StartFailed(f"Keycloak's client of the dashboard could not be set: {error}") from error
+        raise StartFailed(f"Keycloak's clients could not be set: {error}") from error
+
+
+def _configure_client(admin: KeycloakAdmin, name: str, fields: dict[str, Any], attributes: dict[str, str]) -> None:
+    client_id = admin.get_client_id(name)
+    if client_id is None:
+        raise StartFailed(f"The realm {REALM} has no client {name}; `recon-stream stack reset` makes it anew")
+    client = admin.get_client(client_id)
+    wanted = client | fields | {"attributes": client["attributes"] | attributes}
+    if wanted != client:
+        admin.update_client(client_id, wanted)
