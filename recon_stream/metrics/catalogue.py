@@ -87,6 +87,10 @@ ACCOUNTING_AT = Gauge(
 
 # web
 AUTH_FAILURES = Counter("recon_auth_failures_total", "Access tokens that were refused, by why.", ["reason"])
+SESSIONS_UNKNOWN = Counter(
+    "recon_sessions_unknown_total",
+    "Times that nobody could tell whether a session had ended, because Redis did not answer: the token alone decided.",
+)
 HTTP_REQUESTS = Counter("recon_http_requests_total", "Requests answered.", ["method", "path", "status"])
 HTTP_SECONDS = Histogram(
     "recon_http_request_seconds", "One request, by the path's pattern.", ["method", "path"], buckets=_STAGE_BUCKETS
@@ -95,7 +99,11 @@ RATE_LIMITED = Counter("recon_rate_limited_total", "Requests refused because the
 LIMITER_FALLBACK = Counter(
     "recon_limiter_fallback_total", "Requests counted by the process alone because Redis did not answer."
 )
-CACHE = Counter("recon_cache_total", "Answers asked of the cache: hit, miss, shared.", ["category", "outcome"])
+CACHE = Counter(
+    "recon_cache_total",
+    "Answers asked of the cache: hit, miss, shared with who asked just before, or ahead of a question.",
+    ["category", "outcome"],
+)
 AUDIT_ENTRIES = Counter("recon_audit_entries_total", "Entries appended to the audit trail.")
 AUDIT_WAITING = Gauge("recon_audit_waiting", "Entries that wait for PostgreSQL.")
 AUDIT_LAST = Gauge(

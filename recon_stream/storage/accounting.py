@@ -33,17 +33,19 @@ _HOUR_MS = 3_600_000
 _SINCE: Final = {
     "results": (
         "check_stored_results",
-        "Each live verdict of late has its revision, and open breaks just when it is BROKEN",
+        "Each recent live verdict has its revision, and open breaks just when it is BROKEN",
     ),
-    "verdict-counts": ("check_verdict_rollups", "Verdicts of late are counted as they stand"),
-    "break-counts": ("check_break_rollups", "Breaks of late are counted as they stand"),
-    "dead-letters": ("check_dead_letters", "Each record with a dead letter of late is in raw_events"),
+    "verdict-counts": ("check_verdict_rollups", "Recent verdicts are counted as they stand"),
+    "break-counts": ("check_break_rollups", "Recent breaks are counted as they stand"),
+    "dead-letters": ("check_dead_letters", "Each record with a recent dead letter is in raw_events"),
     "conflicts": ("check_conflicts", "No result of the last day contradicts a stored one"),
 }
 
 Place = tuple[str, int]
-Ends = Callable[[], Awaitable[Mapping[Place, int] | None]]
-"""Tells (topic, partition) -> end in Kafka; None where that does not answer."""
+Span = tuple[int, int]
+"""(first offset that Kafka still has, end)."""
+Spans = Callable[[], Awaitable[Mapping[Place, Span] | None]]
+"""Tells what Kafka has of each partition; None where it does not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +69,16 @@ class _Last:
 _NEVER = _Last(0, {}, 0)
 
 
-async def check(pool: Pool, sources: Sequence[str], ends: Ends) -> list[Finding] | None:
+async def check(pool: Pool, sources: Sequence[str], spans: Spans) -> list[Finding] | None:
     """Check everything, as it stands at one moment, and store what was found; None where another process has just done so.
 
-    `ends`: asks where the topics end in Kafka, after it is known how far they are stored.
+    `spans`: asks what Kafka has of the topics, after it is known how far they are stored.
     """
     async with pool.connection() as connection:
         await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         try:
             async with connection.transaction():
-                findings = await _checked(connection, sources, ends)
+                findings = await _checked(connection, sources, spans)
         finally:
             await connection.set_isolation_level(None)
         if findings is not None:
@@ -86,13 +88,13 @@ async def check(pool: Pool, sources: Sequence[str], ends: Ends) -> list[Finding]
         return findings
 
 
-async def _checked(connection: Connection, sources: Sequence[str], ends: Ends) -> list[Finding] | None:
+async def _checked(connection: Connection, sources: Sequence[str], spans: Spans) -> list[Finding] | None:
     (begun, now), *_ = await _rows(connection, "begin_accounting")
     if not begun:
         return None
     last = {name: _Last(*rest) for name, *rest in await _rows(connection, "last_accounting")}
     stored = {(topic, partition): offset for topic, partition, offset in await _rows(connection, "all_sink_offsets")}
-    findings = [flow(stored, await ends(), last.get(FLOW, _NEVER), now)]
+    findings = [flow(stored, await spans(), last.get(FLOW, _NEVER), now)]
     for topic in sources:
         name = f"archive-{topic}"
         mine = {partition: offset for (of, partition), offset in stored.items() if of == topic}
@@ -115,7 +117,7 @@ async def _in_time(connection: Connection, name: str, work: Coroutine[Any, Any, 
 
 
 async def _late(connection: Connection, name: str, sources: Sequence[str], before: _Last, now: int) -> Finding:
-    """What came of late, and since the first that was found wrong and is so yet."""
+    """What came lately, and since the first that was found wrong and is so yet."""
     query, title = _SINCE[name]
     since = before.detail["since"] if before.violations else now // _HOUR_MS * _HOUR_MS - _HOUR_MS
     parameters = {"since": timestamp(since), "sources": list(sources)}
@@ -123,22 +125,31 @@ async def _late(connection: Connection, name: str, sources: Sequence[str], befor
     return Finding(name, title, examined, violations, {"since": since, "examples": examples})
 
 
-def flow(stored: Mapping[Place, int], ends: Mapping[Place, int] | None, last: _Last, now: int) -> Finding:
-    """How far each topic is stored, how fast, how much waits; nothing may be stored that Kafka does not have. `now` in ms."""
+def flow(stored: Mapping[Place, int], spans: Mapping[Place, Span] | None, last: _Last, now: int) -> Finding:
+    """How far each topic is stored, how fast, how much waits; nothing may be stored that Kafka does not have. `now` in ms.
+
+    Of a partition of which nothing was ever stored, what Kafka let expire does not wait.
+    """
     topics: dict[str, dict[str, Any]] = {}
     seconds = (now - last.checked_at) / 1000
-    for topic in sorted({topic for topic, _ in stored}):
+    for topic in sorted({topic for topic, _ in (*stored, *(spans or ()))}):
         reached = sum(offset for (of, _), offset in stored.items() if of == topic)
         before = last.detail.get("topics", {}).get(topic, {}).get("stored")
-        lag = (
-            None if ends is None else sum(max(0, end - stored.get(at, 0)) for at, end in ends.items() if at[0] == topic)
+        lags = (
+            None
+            if spans is None
+            else {
+                str(partition): max(0, end - stored.get((of, partition), first))
+                for (of, partition), (first, end) in sorted(spans.items())
+                if of == topic
+            }
         )
         rate = None if before is None or seconds <= 0 else round(max(0, reached - before) / seconds, 1)
-        topics[topic] = {"stored": reached, "per_second": rate, "lag": lag}
+        topics[topic] = {"stored": reached, "per_second": rate, "lags": lags}
     beyond = [
-        f"{topic}[{partition}] is stored up to {offset} and ends at {ends[topic, partition]} in Kafka"
+        f"{topic}[{partition}] is stored up to {offset} and ends at {spans[topic, partition][1]} in Kafka"
         for (topic, partition), offset in sorted(stored.items())
-        if ends is not None and offset > ends.get((topic, partition), offset)
+        if spans is not None and (topic, partition) in spans and offset > spans[topic, partition][1]
     ]
     title = "No topic is stored further than Kafka has it"
     return Finding(FLOW, title, len(stored), len(beyond), {"topics": topics, "examples": beyond[:EXAMPLES_MAX]})

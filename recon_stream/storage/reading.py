@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final, LiteralString, NamedTuple
 
@@ -25,6 +25,8 @@ RECORDS_MAX = 500
 """Of one transaction; some have thousands."""
 RECORDS_BYTES_MAX = 8_000_000
 """Of their keys and values: one of a source has up to a megabyte."""
+_EVER: Final = {"width": 3600, "since": "-infinity", "before": "infinity", "currency": None}
+"""Of all times, by the buckets that are kept for ever."""
 STREAM_ROWS = 500
 """In one fetch of a list that is read to its end."""
 
@@ -122,6 +124,22 @@ class BreakFilter:
             "text_end": None if self.text is None else self.text + LAST,
         }
 
+    def chosen(self) -> dict[str, Sequence[str]]:
+        """By column of break_cells, which values of it are wanted; none: any."""
+        return {
+            "class": self.classes or (),
+            "subject": self.subjects or (),
+            "severity": self.severities or (),
+            "state": (self.state,),
+            "currency": () if self.currency is None else (self.currency,),
+        }
+
+    def others(self, state: str) -> BreakFilter:
+        """What is wanted beside the columns of break_cells, of that state. Amounts keep their currency."""
+        is_by_amount = self.amount_min is not None or self.amount_max is not None
+        currency = self.currency if is_by_amount else None
+        return replace(self, state=state, classes=None, subjects=None, severities=None, currency=currency)
+
 
 async def transactions(
     pool: Pool, wanted: TransactionFilter, sort: str, after: Sequence[Any] | None, limit: int
@@ -160,6 +178,22 @@ async def breaks(pool: Pool, wanted: BreakFilter, sort: str, after: Sequence[Any
     return await listing(pool, "list_breaks", BREAK_ORDERS[sort], wanted.parameters(), after, limit)
 
 
+async def break_cells(pool: Pool, wanted: BreakFilter, limit: int) -> tuple[list[Row], bool]:
+    """(breaks by class, subject, severity, state and currency, whatever is wanted of these; whether there may be more).
+
+    What else is wanted holds. Without any of that the counts of the sink answer, exactly; else the newest `limit` breaks of each state.
+    """
+    others = {state: wanted.others(state) for state in ("OPEN", "RESOLVED")}
+    if others["OPEN"] == BreakFilter(state="OPEN"):
+        return await fetched(pool, sql.SQL(QUERIES["break_counts"]), _EVER), False
+    order = sql.SQL(BREAK_ORDERS["-opened_at"].order)
+    found = sql.SQL(QUERIES["list_breaks"]).format(after=sql.SQL("true"), order=order)
+    tally = sql.SQL(QUERIES["tally_breaks"]).format(found=found)
+    cells = [await fetched(pool, tally, other.parameters() | {"limit": limit}) for other in others.values()]
+    is_capped = any(sum(cell["breaks"] for cell in each) == limit for each in cells)
+    return [cell for each in cells for cell in each], is_capped
+
+
 async def one_break(pool: Pool, break_id: str) -> tuple[Row, list[Row]] | None:
     """(a break with the live result of its transaction, its moves in their order); None where there is none."""
     rows = await fetched(pool, sql.SQL(QUERIES["break"]), {"break_id": break_id})
@@ -187,8 +221,15 @@ async def break_counts(pool: Pool, period: Mapping[str, Any]) -> tuple[list[Row]
     return totals, await fetched(pool, sql.SQL(QUERIES["break_series"]), period)
 
 
+async def open_breaks(pool: Pool, ages: Sequence[tuple[int, str, str]], currency: str | None) -> list[Row]:
+    """Open breaks by age, class, subject, severity and currency; `ages`: width of the buckets, first instant, instant behind the last."""
+    widths, since, before = ([age[part] for age in ages] for part in range(3))
+    parameters = {"widths": widths, "since": since, "before": before, "currency": currency}
+    return await fetched(pool, sql.SQL(QUERIES["open_breaks"]), parameters)
+
+
 async def accounting(pool: Pool) -> tuple[list[Row], list[Row]]:
-    """(the newest result of each check, how far each topic is stored)."""
+    """(the newest result of each check, how far each partition is stored)."""
     checks = await fetched(pool, sql.SQL(QUERIES["accounting"]), {})
     return checks, await fetched(pool, sql.SQL(QUERIES["stored_offsets"]), {})
 

@@ -107,6 +107,12 @@ WHERE
 ORDER BY {order}
 LIMIT %(limit)s
 
+-- tally_breaks --
+-- Of {found}, which is list_breaks: so what is counted is what the list shows.
+SELECT class, subject, severity, state, coalesce(currency, '') AS currency, count(*) AS breaks
+FROM ({found}) AS found
+GROUP BY 1, 2, 3, 4, 5
+
 -- break --
 -- A break with the live result of its transaction.
 SELECT
@@ -167,6 +173,16 @@ GROUP BY 1, 2
 HAVING sum(breaks) <> 0
 ORDER BY 1, 2
 
+-- open_breaks --
+-- Those that are open now, by age: each age has its own ends and width of buckets, and is counted from 0.
+SELECT a.number - 1 AS age, class, subject, severity, currency, sum(breaks)::bigint AS breaks, sum(at_risk_minor) AS at_risk_minor
+FROM unnest(%(widths)s::integer[], %(since)s::timestamptz[], %(before)s::timestamptz[]) WITH ORDINALITY AS a (width, since, before, number)
+JOIN break_rollups r ON r.width = a.width AND r.bucket >= a.since AND r.bucket < a.before
+WHERE state = 'OPEN' AND (%(currency)s::text IS NULL OR currency = %(currency)s)
+GROUP BY 1, 2, 3, 4, 5
+HAVING sum(breaks) <> 0
+ORDER BY 1, 2, 3, 4, 5
+
 -- accounting --
 SELECT
     name, title, examined, violations, detail, (extract(epoch FROM checked_at) * 1000)::bigint AS checked_at_ms,
@@ -175,10 +191,9 @@ FROM accounting
 ORDER BY name
 
 -- stored_offsets --
-SELECT topic, sum(next_offset)::bigint AS records, (extract(epoch FROM max(updated_at)) * 1000)::bigint AS updated_at_ms
+SELECT topic, partition, next_offset, (extract(epoch FROM updated_at) * 1000)::bigint AS updated_at_ms
 FROM sink_offsets
-GROUP BY topic
-ORDER BY topic
+ORDER BY topic, partition
 
 -- server_version --
 SELECT current_setting('server_version') AS version

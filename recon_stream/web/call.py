@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import web
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from recon_stream.web.trail import Trail
 
 QUERY_CHARACTERS_MAX = 4096
+FORM_FIELDS_MAX = 20
 PATH_PART_CHARACTERS_MAX = 600
 """Somewhat more than an identifier has in the tables."""
 
@@ -92,13 +94,20 @@ async def body_of(request: web.Request, endpoint: Endpoint) -> Parameters | None
         if request.can_read_body:
             raise invalid([Fault("body", "", "this operation takes no body")])
         return None
-    if request.content_type != "application/json" or (request.charset or "utf-8").lower() != "utf-8":
-        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", "The body must be application/json in UTF-8.")
+    if request.content_type != endpoint.body_media or (request.charset or "utf-8").lower() != "utf-8":
+        raise Problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", f"The body must be {endpoint.body_media} in UTF-8."
+        )
+    # aiohttp itself refuses bodies that are too large
+    body = await request.read()
     try:
-        # aiohttp itself refuses bodies that are too large
-        given = orjson.loads(await request.read())
-    except orjson.JSONDecodeError:
-        raise invalid([Fault("body", "", "is no JSON")]) from None
+        given = (
+            orjson.loads(body)
+            if endpoint.body_media == "application/json"
+            else dict(parse_qsl(body.decode(), max_num_fields=FORM_FIELDS_MAX))
+        )
+    except ValueError:
+        raise invalid([Fault("body", "", f"is no {endpoint.body_media}")]) from None
     return _validated(endpoint.body, given, "body")
 
 

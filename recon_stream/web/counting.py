@@ -30,6 +30,21 @@ def sums(rows: Iterable[Row], name: str, number: str, amount: str) -> list[dict[
     ]
 
 
+def facets(cells: Sequence[Row], chosen: Mapping[str, Sequence[str]], number: str) -> dict[str, list[dict[str, Any]]]:
+    """By column, its values in their order: how many there are of each in cells that fit what is `chosen` in the OTHER columns.
+
+    Nothing chosen in a column is any value of it; an empty text is no value.
+    """
+    found = {}
+    for name in chosen:
+        counts: Counter[str] = Counter()
+        for cell in cells:
+            if all(not values or other == name or cell[other] in values for other, values in chosen.items()):
+                counts[cell[name]] += cell[number]
+        found[name] = [{"value": value, number: counts[value]} for value in sorted(counts) if value]
+    return found
+
+
 def points(rows: Sequence[Row], name: str, number: str) -> list[dict[str, Any]]:
     """One for each instant at which there is something, in order: how many of each value of the column `name`."""
     found: dict[int, dict[str, int]] = {}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from aiohttp.web import AppRunner
 from faust.web.drivers import aiohttp as faust_driver
+
+from recon_stream.apps import SERVER, ReconApp
 
 KEEP_ALIVE_SECONDS = 30.0
 HEAD_BYTES_MAX = 16 << 10
@@ -26,6 +28,11 @@ class Web(faust_driver.Web):
             max_line_size=HEAD_BYTES_MAX,
             max_field_size=HEAD_BYTES_MAX,
         )
+
+    async def start_server(self) -> None:
+        """Listen; from here on the process may be called ready."""
+        await super().start_server()
+        cast("ReconApp", self.app).readiness[SERVER] = lambda: None
 
     def _enabled_blueprints(self) -> list[Any]:
         return []

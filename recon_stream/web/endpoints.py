@@ -25,6 +25,10 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def needs_too(self) -> Permission | None:
+        """What only those may ask who may more than the endpoint needs."""
+        return None
+
 
 class Nothing(Parameters):
     """No parameters."""
@@ -56,6 +60,8 @@ class Endpoint:
     handler: Handler
     query: type[Parameters] = Nothing
     body: type[Parameters] | None = None
+    body_media: str = "application/json"
+    """Or application/x-www-form-urlencoded, which standards of log-ins have."""
     answers: type[Answer] | None = None
     """None: `media` says what comes."""
     media: tuple[str, ...] = ("application/json",)
@@ -65,7 +71,7 @@ class Endpoint:
     records_itself: bool = False
     """The handler writes the entry, with what only it knows."""
     is_limited: bool = True
-    """False: files from memory, of which a page asks for dozens; cheaper than asking the limiter."""
+    """False: files from memory, of which a page asks for dozens, cheaper than asking the limiter; and what must not be missed."""
     tag: str = ""
 
     @property

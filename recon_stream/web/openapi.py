@@ -84,7 +84,7 @@ def _operation(each: Endpoint, names: Any) -> dict[str, Any]:
     }
     if each.body is not None:
         schema = names[(each.body, "validation")]
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+        operation["requestBody"] = {"required": True, "content": {each.body_media: {"schema": schema}}}
     return operation
 
 

@@ -1,4 +1,4 @@
-"""Which buckets answer for a period, and how wide the points of a chart over it are. Pure: the instant of now is an argument."""
+"""Which buckets answer for a period or an age, and how wide the points of a chart over it are. Pure: the instant of now is an argument."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ _WIDTHS = ((60, 3 * 3600), (600, 3 * _DAY))
 """Width of a bucket and for how many seconds such buckets are kept; those of an hour for ever."""
 _MARGIN = 300
 """PostgreSQL's clock decides what is kept, and ours may be another one."""
+_AGES = ((900, 60), (3600, 600), (14_400, 600), (_DAY, 3600), (3 * _DAY, 3600))
+"""Seconds after which what is open is older, and the buckets that this is told by: fine ones are kept for a while only."""
 _LAST = 253_402_300_799  # 9999-12-31T23:59:59Z
 
 
@@ -67,8 +69,37 @@ class Period:
 
     def answer(self) -> dict[str, Any]:
         """See PeriodAnswer."""
-        before = None if self.before is None else moment(self.before * 1000)
-        return {"since": moment(self.since * 1000), "before": before, "step_seconds": self.step}
+        return {"since": _instant(self.since), "before": _instant(self.before), "step_seconds": self.step}
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """Opened at or after `since` and before `before`, seconds of the epoch; None: whenever."""
+
+    from_seconds: int
+    """About: the ends are moved outwards, to buckets of `width` seconds."""
+    to_seconds: int | None
+    since: int | None
+    before: int | None
+    width: int
+
+    def buckets(self) -> tuple[int, str, str]:
+        """Width of the buckets, first instant, instant behind the last, for the statement that counts."""
+        return self.width, _instant(self.since) or "-infinity", _instant(self.before) or "infinity"
+
+    def answer(self) -> dict[str, Any]:
+        """See AgeSum."""
+        ends = {"since": _instant(self.since), "before": _instant(self.before)}
+        return {"from_seconds": self.from_seconds, "to_seconds": self.to_seconds} | ends
+
+
+def ages_of(now: int) -> list[Age]:
+    """How long something can have been open at `now`, the youngest first; each begins where the next one ends."""
+    ends = [_down(now - seconds, width) for seconds, width in _AGES]
+    steps, widths = [seconds for seconds, _ in _AGES], [width for _, width in _AGES]
+    # coarser buckets begin at an end that they share with the finer ones
+    parts = zip([0, *steps], [*steps, None], [*ends, None], [None, *ends], [widths[0], *widths], strict=True)
+    return [Age(*part) for part in parts]
 
 
 def period_of(query: PeriodQuery, now: int) -> Period:
@@ -83,6 +114,10 @@ def period_of(query: PeriodQuery, now: int) -> Period:
         step = _up(-(-span // POINTS_MAX), _DAY)
     before = None if query.before is None else max(_up(end, width), since)
     return Period(since, before, width, step)
+
+
+def _instant(seconds: int | None) -> str | None:
+    return None if seconds is None else moment(seconds * 1000)
 
 
 def _seconds(at: datetime) -> int:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 import psycopg
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError
 from psycopg_pool import PoolTimeout, TooManyRequests
 
@@ -20,30 +21,29 @@ from recon_stream.security.keys import Keys
 from recon_stream.settings import Settings
 from recon_stream.storage import reading
 from recon_stream.storage.pool import Pool
-from recon_stream.topics import RESULTS, administration
+from recon_stream.topics import GROUPS, RESULTS, administration, spans, waiting
 
 SECONDS = 3.0
 """Bound of one question."""
 DETAIL_CHARACTERS_MAX = 300
-GROUPS = ("worker", "sink")
-"""Roles that have a consumer group."""
 
 _AWAY = (*NO_ANSWER, KafkaError, psycopg.Error, PoolTimeout, TooManyRequests, aiohttp.ClientError, ReconError)
 
 
 class Member(NamedTuple):
-    """A process that is in the consumer group of its role."""
+    """A process that is in the consumer group of its role, with the numbers of the partitions that it was given, of any topic."""
 
-    role: str
     client: str
     host: str
+    partitions: list[int]
 
 
 class Group(NamedTuple):
-    """The consumer group of a role, as Kafka knows it."""
+    """The consumer group of a role, as Kafka knows it. `lag`: records that Kafka has and that the group has not done."""
 
     role: str
     state: str
+    lag: int | None
     members: list[Member]
 
 
@@ -91,19 +91,33 @@ async def groups(settings: Settings) -> list[Group]:
     try:
         async with asyncio.timeout(SECONDS), administration(settings) as admin:
             known = {name for name, *_ in await admin.list_consumer_groups()}
-            for role in GROUPS:
+            ends = await spans(
+                settings, dict.fromkeys(topic for topics in GROUPS.values() for topic in topics), SECONDS
+            )
+            for role, topics in GROUPS.items():
                 group = f"{settings.app_id}-{role}"
                 if group not in known:
-                    found.append(Group(role, "Dead", []))  # Kafka's word for one that has no process and no memory
+                    # Kafka's word for one that has no process and no memory
+                    found.append(Group(role, "Dead", None, []))
                     continue
                 # one at a time: of an answer about several the client reads only the first one right
                 (answer,) = await admin.describe_consumer_groups([group])
                 ((_, _, state, _, _, members),) = answer.groups
-                processes = [Member(role, client, host.lstrip("/")) for _, client, host, *_ in members]
-                found.append(Group(role, state, sorted(processes)))
-    except _AWAY:
+                processes = [
+                    Member(client, host.lstrip("/"), _partitions(assigned)) for _, client, host, _, assigned in members
+                ]
+                done = await admin.list_consumer_group_offsets(group)
+                lag = sum(waiting(ends, done, topics).values())
+                found.append(Group(role, state, lag, sorted(processes)))
+    except (*_AWAY, ValueError):
         return []
     return found
+
+
+def _partitions(assigned: bytes) -> list[int]:
+    if not assigned:
+        return []  # the group is being formed
+    return sorted({place.partition for place in ConsumerProtocolMemberAssignment.decode(assigned).partitions()})
 
 
 async def _asked(name: str, question: Callable[[], Awaitable[str | None]]) -> dict[str, Any]:

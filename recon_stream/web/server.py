@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import nullcontext
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +23,8 @@ from psycopg_pool import PoolTimeout, TooManyRequests
 from recon_stream.apps import web as app
 from recon_stream.errors import TransientFailure
 from recon_stream.metrics.catalogue import HTTP_REQUESTS, HTTP_SECONDS
-from recon_stream.security.addresses import client_of
+from recon_stream.security.addresses import client_of, counted_as
+from recon_stream.security.roles import Permission
 from recon_stream.security.tokens import Principal, Unauthenticated
 from recon_stream.settings import Settings, by_commas
 from recon_stream.web import api  # noqa: F401 - registers the endpoints
@@ -123,7 +125,9 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 
 def _handler(endpoint: Endpoint) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        with HTTP_SECONDS.labels(endpoint.method, endpoint.path).time():
+        # a socket that lives for hours is no slow answer; the live feed has metrics of its own
+        is_socket = endpoint.status == HTTPStatus.SWITCHING_PROTOCOLS
+        with nullcontext() if is_socket else HTTP_SECONDS.labels(endpoint.method, endpoint.path).time():
             try:
                 response = await serve(endpoint, request)
             except Problem as problem:
@@ -144,9 +148,7 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
     principal = None
     if endpoint.needs is not None:
         principal = await _identified(request, services, trail)
-        if endpoint.needs not in principal.permissions:
-            trail.refused(principal, endpoint.records or endpoint.name, needs=endpoint.needs.value)
-            raise forbidden()
+        _ensure(endpoint.needs, endpoint, principal, trail)
     call: Call[Any, Any] = Call(
         request=request,
         request_id=request[REQUEST_ID],
@@ -158,6 +160,9 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         services=services,
         trail=trail,
     )
+    needs_too = call.query.needs_too()
+    if principal is not None and needs_too is not None:
+        _ensure(needs_too, endpoint, principal, trail)
     if (
         principal is not None
         and endpoint.records is not None
@@ -170,11 +175,18 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
     return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota)
 
 
+def _ensure(needed: Permission, endpoint: Endpoint, principal: Principal, trail: Trail) -> None:
+    """Raises Problem 403 where the caller may not, and leaves a trace of it."""
+    if needed not in principal.permissions:
+        trail.refused(principal, endpoint.records or endpoint.name, needs=needed.value)
+        raise forbidden()
+
+
 async def _counted(services: Services, address: str, endpoint: Endpoint) -> dict[str, str]:
     """Headers that say what is left of the limit. Raises Problem 429."""
     if not endpoint.is_limited:
         return {}
-    quota = await services.limiter.spend(address, endpoint.path)
+    quota = await services.limiter.spend(counted_as(address), endpoint.path)
     if not quota.allowed:
         detail = f"At most {quota.limit} calls in 10 seconds; try again in {quota.reset_seconds} s."
         raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", detail, headers=quota.headers())

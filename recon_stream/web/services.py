@@ -9,20 +9,25 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_network
 
 from recon_stream.redis.cache import Cache
 from recon_stream.redis.client import connect
 from recon_stream.redis.limiter import Limiter
+from recon_stream.redis.sessions import EndedSessions
 from recon_stream.security.addresses import Networks
 from recon_stream.security.headers import security_headers
 from recon_stream.security.keys import Keys
 from recon_stream.security.threats import Denials
 from recon_stream.security.tokens import TokenVerifier
 from recon_stream.settings import Settings, by_commas
+from recon_stream.storage import reading
 from recon_stream.storage.audit_log import AuditAway, AuditLog
 from recon_stream.storage.pool import Pool, connection_pool
+from recon_stream.topics import RESULTS
 from recon_stream.web.exporting import UNDER_WAY_MAX
+from recon_stream.web.keeping import Kept
 from recon_stream.web.live.service import Live
 from recon_stream.web.replaying import Replayer
 
@@ -43,8 +48,10 @@ class Services:
     headers: dict[str, str]
     proxies: Networks
     verifier: TokenVerifier
+    ended: EndedSessions
     limiter: Limiter
     cache: Cache
+    kept: Kept
     audit: AuditLog
     denials: Denials
     pool: Pool
@@ -72,16 +79,22 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
         storms = asyncio.create_task(_end_storms(denials, audit), name="denials")
         stack.callback(storms.cancel)
         replayer = await stack.enter_async_context(Replayer(settings, pool, audit).running())
-        verifier = TokenVerifier(settings, Keys(settings))
-        live = Live(settings, redis, verifier)
+        ended = EndedSessions(redis)
+        verifier = TokenVerifier(settings, Keys(settings), ended.has)
+        cache = Cache(redis, settings.app_id)
+        kept = Kept(cache, partial(reading.results_reached, pool, RESULTS))
+        await stack.enter_async_context(kept.running())
+        live = Live(settings, redis, verifier, ended)
         await stack.enter_async_context(live.running())
         yield Services(
             settings,
             security_headers(settings),
             [ip_network(network) for network in by_commas(settings.trusted_proxies)],
             verifier,
+            ended,
             Limiter(redis, limits_of(settings), settings.rate_limit_default),
-            Cache(redis, settings.app_id),
+            cache,
+            kept,
             audit,
             denials,
             pool,

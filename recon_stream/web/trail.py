@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
 from recon_stream.security.audit import Entry, Outcome
+from recon_stream.security.logout import EndedSession
 from recon_stream.security.tokens import Principal
 from recon_stream.web.endpoints import Endpoint
 from recon_stream.web.services import Services
 
 NOBODY = "-"
+SESSION_END = "session.end"
 OBJECT_CHARACTERS_MAX = 600
 
 
@@ -49,9 +52,16 @@ class Trail:
         """Known, and not allowed."""
         self._refuse(self.entry(principal, action, self._endpoint.path, Outcome.DENIED, **detail))
 
-    def unknown(self, reason: str) -> None:
+    def unknown(self, reason: str, action: str = "authenticate") -> None:
         """A token that does not hold."""
-        self._refuse(self.entry(None, "authenticate", self._endpoint.path, Outcome.DENIED, reason=reason))
+        self._refuse(self.entry(None, action, self._endpoint.path, Outcome.DENIED, reason=reason))
+
+    def ended(self, ended: EndedSession) -> None:
+        """Keycloak says that somebody's session is over. Raises AuditAway."""
+        entry = self.entry(
+            None, SESSION_END, ended.session_id, Outcome.ALLOWED, subject=ended.subject, client=ended.client
+        )
+        self._services.audit.note(replace(entry, session=ended.session_id))
 
     def _refuse(self, entry: Entry) -> None:
         written = self._services.denials.note(entry, time.monotonic())

@@ -93,12 +93,19 @@ def sink(database: Settings, tmp_path: Path) -> Iterator[Sink]:
 
 @pytest.fixture
 async def kafka(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer, topics and schemas being there."""
+    """A producer, topics and schemas being there, and nothing in the topics."""
     await create_topics(settings)
     await register_schemas(settings)
+    # what others left, letters about records that are gone among it, is not accounted for
+    await empty_topics(settings)
     async with AIOKafkaProducer(**settings.kafka_client(), linger_ms=20) as producer:
         yield producer
     # results without events would puzzle whoever looks at these topics next
+    await empty_topics(settings)
+
+
+async def empty_topics(settings: Settings) -> None:
+    """Let every topic that the sink reads begin at its end."""
     admin = AIOKafkaAdminClient(**settings.kafka_client())
     await admin.start()
     try:
@@ -289,14 +296,15 @@ async def test_everything_is_stored_exactly_once_through_kills_and_cut_connectio
 
 async def everything_is_accounted_for(settings: Settings, wanted: dict[TopicPartition, tuple[int, int]]) -> None:
     """The sink checked while it was killed and cut off, and found nothing wrong; one more check finds it all, to the end of Kafka."""
-    assert asked(settings, "SELECT count(*), sum(violations) FROM accounting") == [(9, 0)]
+    assert asked(settings, "SELECT name, violations, detail FROM accounting WHERE violations > 0") == []
+    assert asked(settings, "SELECT count(*) FROM accounting") == [(9,)]
     with psycopg.connect(settings.database_owner_url) as connection:
         connection.execute("UPDATE accounting SET checked_at = checked_at - interval '1 minute'")
     async with connection_pool(settings.database_url, settings, "test", size=1) as pool:
         await check_once(settings, pool)
     assert asked(settings, "SELECT name FROM accounting WHERE violations > 0 OR held_at <> checked_at") == []
     ((flow,),) = asked(settings, "SELECT detail FROM accounting WHERE name = 'flow'")
-    assert {topic: of["lag"] for topic, of in flow["topics"].items()} == dict.fromkeys(
+    assert {topic: sum(of["lags"].values()) for topic, of in flow["topics"].items()} == dict.fromkeys(
         (*SOURCE_TOPICS, RESULTS, DEAD_LETTERS), 0
     )
     for topic in SOURCE_TOPICS:

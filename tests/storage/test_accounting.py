@@ -12,7 +12,7 @@ from recon_stream.avro import decode
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.settings import Settings
 from recon_stream.storage import accounting
-from recon_stream.storage.accounting import Finding, Place
+from recon_stream.storage.accounting import Finding, Place, Span
 from recon_stream.storage.dead_letters import dead_letter
 from recon_stream.storage.pool import Pool, connection_pool
 from recon_stream.storage.store import DeadLetterStore, RawEventStore, VerdictStore
@@ -50,12 +50,12 @@ async def filled(database: Settings, pool: Pool) -> Settings:
     return database
 
 
-async def checked(settings: Settings, pool: Pool, ends: Mapping[Place, int] | None = None) -> dict[str, Finding]:
+async def checked(settings: Settings, pool: Pool, spans: Mapping[Place, Span] | None = None) -> dict[str, Finding]:
     """A check, as if the last one were a minute ago."""
     by_hand(settings, "UPDATE accounting SET checked_at = checked_at - interval '1 minute'")
 
-    async def told() -> Mapping[Place, int] | None:
-        return ends
+    async def told() -> Mapping[Place, Span] | None:
+        return spans
 
     found = await accounting.check(pool, SOURCE_TOPICS, told)
     assert found is not None
@@ -170,14 +170,15 @@ async def test_a_check_that_takes_too_long_stands_as_it_was_and_stops_no_other(
 
 
 async def test_a_topic_that_is_stored_further_than_it_goes_is_told(filled: Settings, pool: Pool) -> None:
-    """It was made anew; what waits is counted for the others, and Kafka's silence says nothing."""
-    ends = {("core_txns", 1): 24, ("gateway_txns", 1): 30, ("gateway_txns", 0): 4, ("mobile_txns", 1): 25}
-    found = await checked(filled, pool, ends)
+    """It was made anew; what waits is counted for the others, without what expired before, and Kafka's silence says nothing."""
+    spans = {("core_txns", 1): (5, 24), ("gateway_txns", 1): (27, 30), ("gateway_txns", 0): (0, 4)}
+    spans |= {("mobile_txns", 0): (7, 7), ("mobile_txns", 1): (5, 25), ("mobile_txns", 2): (3, 5)}
+    found = await checked(filled, pool, spans)
     assert wrong(found) == {"flow": 1}
     topics = found["flow"].detail["topics"]
-    assert [topics[topic]["lag"] for topic in ("core_txns", "gateway_txns", "mobile_txns")] == [0, 9, 0]
+    assert [topics[topic]["lags"] for topic in SOURCE_TOPICS] == [{"1": 0}, {"0": 4, "1": 5}, {"0": 0, "1": 0, "2": 2}]
     silent = await checked(filled, pool)
-    assert (wrong(silent), silent["flow"].detail["topics"]["core_txns"]["lag"]) == ({}, None)
+    assert (wrong(silent), silent["flow"].detail["topics"]["core_txns"]["lags"]) == ({}, None)
 
 
 async def test_one_of_several_sinks_checks(filled: Settings, pool: Pool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from importlib.resources import files
 from typing import Any
@@ -14,7 +15,9 @@ import pytest
 
 from recon_stream.settings import Settings
 from recon_stream.storage.pool import Pool, connection_pool
+from recon_stream.storage.reading import open_breaks
 from recon_stream.storage.store import VerdictStore
+from recon_stream.web.periods import ages_of
 from tests.storage.events import NOON_MS, Batch, Record, encode_result, result, said_break
 from tests.storage.test_store import asked, incoming, results
 
@@ -199,3 +202,27 @@ async def test_what_stood_before_the_migration_is_counted_as_the_sink_counts(dat
     assert [asked(database, query) for query in seen] == before
     assert differences(database) == []
     assert any(len(tag) < 200 and "…" in tag for _, tags in before[0] for tag in tags)
+
+
+async def test_open_breaks_by_age_are_what_counting_gives(database: Settings, pool: Pool) -> None:
+    """Whichever buckets tell of an age: each open break is in the age that its opening lies in, and in no other."""
+    chance, now_ms = random.Random(1), int(time.time() * 1000)
+    said = [
+        result(
+            f"T{number}",
+            breaks=[said_break("RESOLVED" if number % 5 == 0 else "OPEN", break_id=f"b{number}")],
+            decided_at=now_ms - int(MINUTE_MS * 10 ** chance.uniform(-1, 5)),
+        )
+        for number in range(300)
+    ]
+    batch = results(*said)
+    await VerdictStore(pool).write(incoming(batch), [batch])
+    ages = [age.buckets() for age in ages_of(now_ms // 1000)]
+    counted: Counter[int] = Counter()
+    for row in await open_breaks(pool, ages, None):
+        counted[row["age"]] += row["breaks"]
+    for number, (_, since, before) in enumerate(ages):
+        inside = f"state = 'OPEN' AND opened_at >= '{since}' AND opened_at < '{before}'"
+        assert asked(database, f"SELECT count(*) FROM breaks WHERE {inside}") == [(counted[number],)]
+        assert counted[number] > 5
+    assert sum(counted.values()) == 240

@@ -11,7 +11,7 @@ import pytest
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.topics import DEAD_LETTERS, RESULTS
-from recon_stream.web.api.operating import holds
+from recon_stream.web.api.operating import _topic, holds
 from tests.web.filling import ACCOUNT, OTHER_ACCOUNT, TRANSACTIONS, said
 from tests.web.serving import Desk
 
@@ -62,6 +62,9 @@ def test_records_say_whether_they_are_all(rest: Desk) -> None:
     """All three of this transaction fit."""
     found = rest.person(Role.OPERATOR).get("/transactions/T003/records").json()
     assert ([each["event_id"] for each in found["items"]], found["cut"]) == (["E0", "E1", "E2"], False)
+    assert [each["event"]["amount_minor"] for each in found["items"]] == [
+        each["amount"]["minor"] for each in found["items"]
+    ]
 
 
 @pytest.mark.parametrize("path", ["/transactions", "/mismatches"])
@@ -69,6 +72,18 @@ def test_viewers_cannot_guess_an_account_number_by_a_filter(rest: Desk, path: st
     """The filter is for those who may see what it looks at."""
     assert rest.person(Role.VIEWER).get(path, account=ACCOUNT).status_code == 403
     assert rest.person(Role.OPERATOR).get(path, account=ACCOUNT).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/transactions", "/mismatches", "/transactions/export", "/mismatches/export"])
+@pytest.mark.parametrize("name", ["text", "account"])
+def test_a_text_that_nothing_can_be_found_by_is_refused(rest: Desk, path: str, name: str) -> None:
+    """The tables hold a longer one shortened: an empty list would be a lie."""
+    operator = rest.person(Role.OPERATOR)
+    assert operator.get(path, **{name: "x" * 500}).status_code == 200
+    for text in ("x" * 501, "ü" * 251, ""):
+        answer = operator.get(path, **{name: text})
+        assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json; charset=utf-8")
+        assert [(each["place"], each["name"]) for each in answer.json()["errors"]] == [("query", name)]
 
 
 def sums(rows: list[dict[str, Any]], name: str, number: str) -> dict[str, int]:
@@ -92,6 +107,29 @@ def test_counts_are_those_of_the_lists(rest: Desk) -> None:
     for field, rows in (("class", "classes"), ("subject", "subjects"), ("severity", "severities")):
         found = [each["breaks"][0][field] for each in OPEN]
         assert sums(breaks[rows], field, "breaks") == {value: found.count(value) for value in sorted(found)}
+
+
+def test_what_is_open_now_is_told_with_every_period(rest: Desk) -> None:
+    """One call says what is open, whenever it was opened, and what the period has; each age has what the list shows of it."""
+    viewer = rest.person(Role.VIEWER)
+    nothing_was = {"since": "2001-01-01T00:00:00Z", "before": "2001-01-02T00:00:00Z"}
+    told = viewer.get("/mismatches/stats", **nothing_was).json()
+    now, ever = told["now"], viewer.get("/mismatches/stats", **OF_ALL_TIME).json()
+    assert (told["open"], told["classes"], told["resolved"]) == (0, [], 0)
+    assert {name: now[name] for name in ("open", "classes", "subjects", "severities")} == {
+        name: ever[name] for name in ("open", "classes", "subjects", "severities")
+    }
+    assert now["open"] == len(OPEN)
+    assert [age["from_seconds"] for age in now["ages"]] == [0, 900, 3600, 14_400, 86_400, 259_200]
+    assert sum(age["breaks"] for age in now["ages"]) == len(OPEN)
+    for age in now["ages"]:
+        listed = viewer.every("/mismatches", since=age["since"], before=age["before"])
+        assert age["breaks"] == len(listed), age
+        minor = sum(int(amount["minor"]) for amount in age["amounts"])
+        assert minor == sum(int(row["at_risk"]["minor"]) for row in listed)
+    assert min(age["breaks"] for age in now["ages"][:2]) > 0
+    yen = viewer.get("/mismatches/stats", currency="JPY", **nothing_was).json()["now"]
+    assert yen["open"] == sum(each["currency"] == "JPY" for each in OPEN) < now["open"]
 
 
 @pytest.mark.parametrize(
@@ -142,8 +180,25 @@ def test_status(rest: Desk, filled: Settings) -> None:
         ],
         True,
     )  # fmt: skip
-    topics = {topic["topic"]: (topic["is_source"], topic["lag"]) for topic in answer["topics"]}
-    assert topics == {"core_txns": (True, None), RESULTS: (False, None), DEAD_LETTERS: (False, None)}
+    topics = {
+        topic["topic"]: (topic["is_source"], topic["lag"], len(topic["partitions"])) for topic in answer["topics"]
+    }
+    never = dict.fromkeys(("gateway_txns", "mobile_txns"), (True, None, 0))
+    assert topics == never | {"core_txns": (True, None, 1), RESULTS: (False, None, 1), DEAD_LETTERS: (False, None, 1)}
+
+
+def test_a_topic_is_told_by_its_partitions() -> None:
+    """One that nothing was ever stored of counts where something waits; one that stands still is told from the others."""
+    stored = {0: {"next_offset": 70, "updated_at_ms": 1000}, 2: {"next_offset": 2**53, "updated_at_ms": 2000}}
+    told = _topic("core_txns", stored, {"per_second": 1.5, "lags": {"0": 3, "1": 4, "2": 0, "3": 0}})
+    assert (told["lag"], told["offset"], told["stored_at"]) == (7, str(2**53 + 70), "1970-01-01T00:00:02.000Z")
+    assert [(each["partition"], each["offset"], each["lag"], each["stored_at"]) for each in told["partitions"]] == [
+        (0, "70", 3, "1970-01-01T00:00:01.000Z"),
+        (1, "0", 4, None),
+        (2, str(2**53), 0, "1970-01-01T00:00:02.000Z"),
+    ]
+    silent = _topic("core_txns", {}, {})
+    assert (silent["lag"], silent["stored_at"], silent["partitions"]) == (None, None, [])
 
 
 @pytest.mark.parametrize(

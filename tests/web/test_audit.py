@@ -148,6 +148,19 @@ def test_a_read_tells_what_was_looked_for(desk: Desk) -> None:
     assert (read["object"], read["detail"].keys()) == ("T1", {"subject"})
 
 
+@pytest.mark.parametrize("path", ["transactions", "mismatches"])
+def test_who_may_not_filter_by_account_is_recorded_as_refused_alone(desk: Desk, path: str) -> None:
+    """Nothing says that the list was shown; the number is nowhere in the entry."""
+    assert desk.person(Role.VIEWER).get(f"/{path}", account="DE89370400440532013000").status_code == 403
+    # written behind the refusal: what would have been noted before is there too
+    assert desk.person(Role.OPERATOR).get(f"/{path}").status_code == 200
+    found = [(each["actor"], each["outcome"]) for each in entries(desk.settings, f"{path}.list", 2)]
+    assert found == [("viewer", "DENIED"), ("operator", "ALLOWED")]
+    (refused, _) = entries(desk.settings, f"{path}.list", 2)
+    assert refused["detail"]["needs"] == "accounts:read"
+    assert "3000" not in str(refused)
+
+
 def test_a_storm_of_refusals_does_not_fill_the_trail(desk: Desk) -> None:
     """The first of a kind is written; the others of its minute are counted."""
     viewer = desk.person(Role.VIEWER)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from aiohttp import web
 
+from recon_stream.web.api import dashboard
+from recon_stream.web.problems import Problem
 from tests.web.serving import Desk
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -54,3 +61,45 @@ def test_the_root_leads_to_it_and_the_page_learns_where_to_log_in(rest: Desk) ->
     told = nobody.get("/dashboard/config.json").json()
     assert told["keycloak"]["url"] == rest.settings.keycloak_server_url
     assert told["keycloak"]["client_id"] == "reconciliation-dashboard"
+
+
+def test_without_its_slash_it_leads_there_with_the_filters(rest: Desk) -> None:
+    """Nothing of the query is lost or written differently, and no browser keeps for ever that it leads there."""
+    query = "class=%5B%22AMOUNT_MISMATCH%22%5D&text=a+b&account=%2F"
+    nobody = rest.person(None)
+    for asked, place in (("", "/dashboard/"), (f"?{query}", f"/dashboard/?{query}")):
+        arrived = nobody.get(f"/dashboard{asked}")
+        (led,) = arrived.history
+        assert (led.status_code, led.headers["Location"]) == (302, place)
+        assert led.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert (arrived.status_code, arrived.content) == (200, nobody.get("/dashboard/").content)
+
+
+ADDRESSES = {
+    dashboard.start: {},
+    dashboard.page: {"page": "exceptions"},
+    dashboard.item: {"page": dashboard.ASSETS, "item": "index.js"},
+}
+
+
+@pytest.mark.parametrize("handler", ADDRESSES, ids=lambda handler: handler.__name__)
+async def test_where_it_was_not_built_the_answer_says_what_to_do_and_a_build_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handler: Callable[[Any], Awaitable[web.Response]]
+) -> None:
+    """At each of its addresses. Neither browser nor server remembers that it was missing."""
+    call = SimpleNamespace(path=ADDRESSES[handler], request=SimpleNamespace(headers={}))
+    monkeypatch.setattr(dashboard, "files", lambda _: tmp_path)
+    dashboard._files.cache_clear()
+    try:
+        with pytest.raises(Problem) as missing:
+            await handler(call)
+        answer = missing.value.answer("r1")
+        assert (answer.status, answer.headers["Cache-Control"]) == (503, "no-store")
+        assert "`make dashboard`" in missing.value.detail
+        (tmp_path / "dashboard" / dashboard.ASSETS).mkdir(parents=True)
+        for name in ("index.html", f"{dashboard.ASSETS}/index.js"):
+            (tmp_path / "dashboard" / name).write_text("built")
+        built = await handler(call)
+        assert (built.status, built.body) == (200, b"built")
+    finally:
+        dashboard._files.cache_clear()

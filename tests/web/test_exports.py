@@ -8,6 +8,7 @@ import io
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -164,13 +165,14 @@ def test_an_export_is_told_to_the_trail_before_it_leaves(desk: Desk) -> None:
 
 
 def test_what_cannot_be_told_to_the_trail_is_not_exported(desk: Desk) -> None:
-    """No byte of a list leaves unrecorded."""
+    """No byte of a list leaves unrecorded, and what was begun makes room for the next."""
     asyncio.run(store(desk.settings, result("T-SECRET")))
     with psycopg.connect(desk.settings.database_owner_url, autocommit=True) as connection:
         connection.execute("REVOKE EXECUTE ON FUNCTION append_audit(json) FROM recon_web")
-    answer = desk.person(Role.OPERATOR).get("/transactions/export")
-    assert answer.status_code >= 500
-    assert "T-SECRET" not in answer.text
+    for _ in range(UNDER_WAY_MAX + 1):
+        answer = desk.person(Role.OPERATOR).get("/transactions/export")
+        assert answer.status_code >= 500
+        assert "T-SECRET" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -182,30 +184,36 @@ def test_who_may_export(desk: Desk, who: Role | None, status: int) -> None:
 
 
 def test_only_a_few_exports_are_under_way_at_once(desk: Desk) -> None:
-    """Clients that do not read hold up two of them; a third is told to wait, other requests are served, and those who go
-    away make room again."""
+    """Clients that do not read hold up two of them; a third is told to wait, other requests are served, and all who go away or
+    have got their file make room again."""
     asyncio.run(write(desk.settings, *[{"action": "test", "detail": {"text": "x" * 4000}} for _ in range(4000)]))
     auditor = desk.person(Role.AUDITOR)
-    slow = [_begun(desk, auditor) for _ in range(UNDER_WAY_MAX)]
-    try:
-        refused = auditor.get("/audit/export", action="test")
-        assert (refused.status_code, refused.json()["type"]) == (429, "urn:recon:problem:too-many-exports")
-        assert int(refused.headers["Retry-After"]) >= 1
-        assert auditor.get("/audit", action="test").status_code == 200
-    finally:
-        for each in slow:
-            each.close()
-    deadline = time.monotonic() + SECONDS
-    while auditor.get("/audit/export", action="none-such").status_code == 429:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    for _ in range(2):
+        with ExitStack() as slow:
+            for _ in range(UNDER_WAY_MAX):
+                slow.enter_context(_begun(desk, auditor))
+            refused = auditor.get("/audit/export", action="test")
+            assert (refused.status_code, refused.json()["type"]) == (429, "urn:recon:problem:too-many-exports")
+            assert refused.headers["Content-Type"].startswith("application/problem+json")
+            assert f"{UNDER_WAY_MAX} exports are under way" in refused.json()["detail"]
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert auditor.get("/audit", action="test").status_code == 200
+    _begun(desk, auditor).close()
+    for _ in range(UNDER_WAY_MAX + 1):
+        assert len(objects(auditor.get("/audit/export", action="test", format="ndjson"))) == 4000
 
 
 def _begun(desk: Desk, auditor: Person) -> socket.socket:
-    """A client that has read the head of its export and nothing more."""
-    connection = socket.create_connection(("127.0.0.1", desk.settings.web_port))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    """A client that has read the head of its export and nothing more; it waits for those who went away to be missed."""
     head = f"GET /audit/export?action=test HTTP/1.1\r\nHost: x\r\nAuthorization: {auditor.authorization}\r\n\r\n"
-    connection.sendall(head.encode())
-    assert connection.recv(12) == b"HTTP/1.1 200"
-    return connection
+    deadline = time.monotonic() + SECONDS
+    while True:
+        connection = socket.create_connection(("127.0.0.1", desk.settings.web_port), timeout=SECONDS)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.sendall(head.encode())
+        status = connection.recv(12)
+        if status == b"HTTP/1.1 200":
+            return connection
+        connection.close()
+        assert (status, time.monotonic() < deadline) == (b"HTTP/1.1 429", True)
+        time.sleep(0.2)

@@ -33,6 +33,10 @@ def test_too_many_calls(filled: Settings, identity: Settings, tmp_path: Path) ->
         assert refused.headers["RateLimit"].startswith('"default";r=0;t=')
         assert 1 <= int(refused.headers["Retry-After"]) <= 10
         assert desk.person(None).get("/mismatches/stats", {"X-Forwarded-For": "192.0.2.78"}).status_code == 401
+        # the addresses of one IPv6 network are one client
+        inside = [nobody.get("/mismatches/stats", {"X-Forwarded-For": f"2001:db8::{n:x}"}) for n in range(1, 200)]
+        assert {answer.status_code for answer in inside} == {401, 429}
+        assert nobody.get("/mismatches/stats", {"X-Forwarded-For": "2001:db8:0:1::1"}).status_code == 401
         allowed = desk.person(Role.VIEWER).get("/mismatches", client)
         assert allowed.status_code == 200
         assert allowed.headers["RateLimit-Policy"] == '"default";q=10000;w=10'

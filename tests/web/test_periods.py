@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon_stream.web.periods import POINTS_MAX, PeriodQuery, period_of
+from recon_stream.web.periods import POINTS_MAX, PeriodQuery, ages_of, period_of
 from recon_stream.web.times import moment
 
 NOW = 1_790_000_123
@@ -34,6 +34,21 @@ def test_a_period_is_answered_by_whole_buckets_that_are_kept(since: datetime | N
         assert period.before >= end or period.before == period.since
     assert (end - period.since) / period.step <= POINTS_MAX
     assert period.parameters(None)["since"] <= period.parameters(None)["before"]
+
+
+@given(st.integers(1_600_000_000, 2_000_000_000))
+def test_ages_are_told_by_whole_buckets_that_are_kept(now: int) -> None:
+    """Every instant is in one of them, the ends lie between buckets of the width that is asked, and these are still there."""
+    ages = ages_of(now)
+    assert [age.since for age in ages[:-1]] == [age.before for age in ages[1:]]
+    assert (ages[0].before, ages[-1].since, ages[-1].to_seconds) == (None, None, None)
+    for age in ages:
+        kept = KEPT[age.width]
+        assert all(end is None or end % age.width == 0 for end in (age.since, age.before))
+        assert kept is None or (age.since is not None and age.since > now - kept)
+        if age.to_seconds is not None and age.since is not None:
+            # an end is moved by less than a third of its age
+            assert age.to_seconds <= now - age.since < age.to_seconds * 4 / 3
 
 
 def test_an_instant_without_a_zone_is_utc() -> None:

@@ -51,6 +51,15 @@ def test_processes_are_seen(database: Settings, identity: Settings, tmp_path: Pa
         )
         assert [group["role"] for group in seen["groups"]] == ["worker", "sink"]
         assert all(group["members"][0]["host"] for group in seen["groups"])
+        every = list(range(database.partitions))
+        seen = until(
+            admin,
+            "/admin/system-health",
+            lambda answer: all(
+                (group["lag"], [member["partitions"] for member in group["members"]]) == (0, [every])
+                for group in answer["groups"]
+            ),
+        )
         status = until(admin, "/status", lambda answer: answer["holds"] is not None)
         assert status["holds"] is True
 

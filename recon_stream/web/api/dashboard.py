@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from http import HTTPStatus
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from mimetypes import guess_type
@@ -14,7 +15,7 @@ from pydantic import ConfigDict
 from recon_stream import __version__
 from recon_stream.web.call import Call
 from recon_stream.web.endpoints import Answer, Parameters, Reply, endpoint
-from recon_stream.web.problems import not_found, unavailable
+from recon_stream.web.problems import Problem, not_found
 
 ASSETS = "assets"
 """Folder of the files whose names change with their contents."""
@@ -46,8 +47,19 @@ class DashboardConfig(Answer):
 @endpoint("GET", "/", needs=None, tag="Dashboard", media=("text/html",), status=302)
 async def root(_: Call[Any, None]) -> web.Response:
     """Leads to the dashboard."""
+    return _to_start("")
+
+
+@endpoint("GET", "/dashboard", needs=None, query=ViewQuery, tag="Dashboard", media=("text/html",), status=302)
+async def without_slash(call: Call[ViewQuery, None]) -> web.Response:
+    """Leads to the dashboard, with the filters of a view."""
+    return _to_start(call.request.rel_url.raw_query_string)
+
+
+def _to_start(query: str) -> web.Response:
     link = '<!doctype html><title>recon-stream</title><a href="/dashboard/">Dashboard</a>'
-    return web.Response(status=302, text=link, content_type="text/html", headers={"Location": "/dashboard/"})
+    location = f"/dashboard/?{query}" if query else "/dashboard/"
+    return web.Response(status=HTTPStatus.FOUND, text=link, content_type="text/html", headers={"Location": location})
 
 
 @endpoint("GET", "/dashboard/config.json", needs=None, answers=DashboardConfig, tag="Dashboard")
@@ -92,8 +104,6 @@ async def item(call: Call[ViewQuery, None]) -> web.Response:
 def _file(call: Call[ViewQuery, None], name: str) -> web.Response:
     content = _files().get(name)
     if content is None:
-        if "index.html" not in _files():
-            raise unavailable("The dashboard has not been built; `make dashboard` builds it. It")
         raise not_found("file")
     headers = dict(_KEEP_FOR_EVER if name.startswith(f"{ASSETS}/") else _ASK_EACH_TIME)
     packed = _files().get(f"{name}.gz")
@@ -109,9 +119,15 @@ def _file(call: Call[ViewQuery, None], name: str) -> web.Response:
 
 @cache
 def _files() -> dict[str, bytes]:
-    """The build, by path within it: a path from outside never reaches the file system. Empty where nothing was built."""
+    """The build, by path within it: a path from outside never reaches the file system.
+
+    Raises Problem where nothing was built. That is not remembered: a build that comes later needs no restart.
+    """
     folder = files("recon_stream.web") / "dashboard"
-    return dict(_walk(folder, "")) if folder.is_dir() else {}
+    if not (folder / "index.html").is_file():
+        detail = "The dashboard has not been built. Run `make dashboard`, then reload this page; the server may go on running."
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-built", detail, headers={"Cache-Control": "no-store"})
+    return dict(_walk(folder, ""))
 
 
 def _walk(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:

@@ -164,7 +164,7 @@ async def count_reasons(call: Call[Any, None]) -> Reply:
         return orjson.dumps({"items": list(counts.values())})
 
     reached = await oversight.dead_letters_reached(services.pool, DEAD_LETTERS)
-    return Reply(await services.cache.get(Category.STATS, f"{services.settings.app_id}:dead-letters:{reached}", make))
+    return Reply(await services.cache.get(Category.STATS, f"dead-letters:{reached}", make))
 
 
 @endpoint(

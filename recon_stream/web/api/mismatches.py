@@ -1,25 +1,34 @@
-"""Breaks: the list, and one with its evidence and its history."""
+"""Breaks: the list, what it can be narrowed by, and one with its evidence and its history."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
+from hashlib import blake2b
 from typing import Any, Literal, TypeVar
 
+import orjson
 from aiohttp.web import StreamResponse
 from pydantic import Field
 
 from recon_stream.domain.breaks import BreakClass
+from recon_stream.redis.cache import Category
 from recon_stream.security.roles import Permission
 from recon_stream.storage import reading
 from recon_stream.storage.reading import BREAK_ORDERS, BreakFilter
-from recon_stream.web.api.transactions import Amount, Severity, Subject, shared_filters
+from recon_stream.web.api.transactions import Amount, Searched, Severity, Subject, seen_accounts, shared_filters
 from recon_stream.web.call import Call
-from recon_stream.web.endpoints import Parameters, Reply, endpoint
+from recon_stream.web.counting import facets
+from recon_stream.web.endpoints import Answer, Parameters, Reply, endpoint
 from recon_stream.web.exporting import MEDIA, Formatted, export
 from recon_stream.web.paging import Paged, page, position
 from recon_stream.web.problems import not_found
 from recon_stream.web.shapes import Mismatch, MismatchPage, MismatchRow, mismatch, mismatch_row
+
+FACET_ROWS_MAX = 100_000
+"""Breaks of a state that are counted where the counts of the sink do not answer."""
+_FACETS = {"subject": "source"}
+"""Column -> the filter, where it is called otherwise."""
 
 
 class MismatchesFilter(Parameters):
@@ -32,22 +41,52 @@ class MismatchesFilter(Parameters):
     currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
     amount_min: str | None = Amount
     amount_max: str | None = Amount
-    account: str | None = Field(None, max_length=512, description="Of any leg; for roles that see account numbers.")
-    text: str | None = Field(
-        None, min_length=1, max_length=512,
-        description="The break id, the transaction id or its beginning, an event id, a reference.",
-    )  # fmt: skip
+    account: Searched | None = Field(None, description="Of any leg; for roles that see account numbers.")
+    text: Searched | None = Field(
+        None, description="The break id, the transaction id or its beginning, an event id, a reference."
+    )
     since: datetime | None = Field(None, description="First opened at or after this instant.")
     before: datetime | None = Field(None, description="First opened before this instant.")
+
+    def needs_too(self) -> Permission | None:
+        """An answer would tell an account number to a role that may not see it."""
+        return seen_accounts(self.account)
+
+
+class MismatchesOrder(MismatchesFilter):
+    """The list, filtered and ordered."""
+
     sort: Literal["-opened_at", "opened_at", "-amount", "amount"] = "-opened_at"
 
 
-class MismatchesQuery(MismatchesFilter, Paged):
+class MismatchesQuery(MismatchesOrder, Paged):
     """A page of the list."""
 
 
-class MismatchesExport(MismatchesFilter, Formatted):
+class MismatchesExport(MismatchesOrder, Formatted):
     """All of the list."""
+
+
+class FacetValue(Answer):
+    """A value that a filter can have."""
+
+    value: str
+    breaks: int
+
+
+class MismatchFacets(Answer):
+    """By the filter's name, each value that occurs, in order, with the breaks that the list would have by it and all OTHER filters."""
+
+    state: list[FacetValue]
+    break_class: list[FacetValue] = Field(alias="class")
+    source: list[FacetValue]
+    severity: list[FacetValue]
+    currency: list[FacetValue] = Field(
+        description="With a filter by amount that currency alone, because amounts of different currencies do not compare."
+    )
+    capped: bool = Field(
+        description=f"Whether only the newest {FACET_ROWS_MAX:,} breaks of a state were counted, so that there may be more."
+    )
 
 
 @endpoint(
@@ -62,7 +101,7 @@ async def list_mismatches(call: Call[MismatchesQuery, None]) -> Reply:
     query = call.query
     order = BREAK_ORDERS[query.sort]
     after = position(query.after, query.sort, order.kinds)
-    rows = await reading.breaks(call.services.pool, wanted(call), query.sort, after, query.limit + 1)
+    rows = await reading.breaks(call.services.pool, wanted(call, query.sort), query.sort, after, query.limit + 1)
     answer = page(rows, query.limit, order.key, query.sort)
     return Reply(answer | {"items": [mismatch_row(row, is_masked=_is_masked(call)) for row in answer["items"]]})
 
@@ -77,9 +116,33 @@ async def export_mismatches(call: Call[MismatchesExport, None]) -> StreamRespons
     Behind RECON_EXPORT_ROWS_MAX rows it is cut, and its last line says so.
     """
     order = BREAK_ORDERS[call.query.sort]
-    listing = partial(reading.every, call.services.pool, "list_breaks", order, wanted(call).parameters())
+    listing = partial(
+        reading.every, call.services.pool, "list_breaks", order, wanted(call, call.query.sort).parameters()
+    )
     shape = partial(mismatch_row, is_masked=_is_masked(call))
     return await export(call, "mismatches", MismatchRow, shape, listing)
+
+
+@endpoint(
+    "GET", "/mismatches/facets", needs=Permission.TRANSACTIONS_READ, query=MismatchesFilter, answers=MismatchFacets,
+    records="mismatches.facets", tag="Mismatches",
+)  # fmt: skip
+async def mismatch_facets(call: Call[MismatchesFilter, None]) -> Reply:
+    """How many breaks each value of a filter would show, the other filters being as they are.
+
+    Filters are those of the list. A count says what a click on its value leads to, so the filter that it belongs to is left out of it.
+    """
+    filters, pool = wanted(call), call.services.pool
+
+    async def make() -> bytes:
+        cells, is_capped = await reading.break_cells(pool, filters, FACET_ROWS_MAX)
+        counted = facets(cells, filters.chosen(), "breaks")
+        named = {_FACETS.get(column, column): values for column, values in counted.items()}
+        return orjson.dumps(named | {"capped": is_capped})
+
+    # an account number has no place among the keys of Redis
+    asked = blake2b(call.query.model_dump_json().encode(), digest_size=16).hexdigest()
+    return Reply(await call.services.kept.answer(Category.FACETS, f"mismatches:{asked}", make))
 
 
 @endpoint(
@@ -104,6 +167,6 @@ def _is_masked(call: Call[Any, Any]) -> bool:
 F = TypeVar("F", bound=MismatchesFilter)
 
 
-def wanted(call: Call[F, None]) -> BreakFilter:
-    """The filter that a query asks for. Raises Problem."""
-    return BreakFilter(state=call.query.state, **shared_filters(call))
+def wanted(call: Call[F, None], sort: str = "") -> BreakFilter:
+    """The filter that a query asks for; `sort` is the order, empty where there is none. Raises Problem."""
+    return BreakFilter(state=call.query.state, **shared_filters(call, sort))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -38,15 +38,25 @@ class CheckView(Answer):
     held_at: str | None = Field(description="When it held last; null: never.")
 
 
+class PartitionView(Answer):
+    """How far the sink has stored a partition."""
+
+    partition: int
+    offset: str = Field(description="Up to which records are stored.")
+    lag: int | None = Field(description="As of the topic.")
+    stored_at: str | None
+
+
 class TopicView(Answer):
     """How far the sink has stored a topic. Rate and lag are those of the newest check."""
 
     topic: str
-    is_source: bool
+    is_source: bool = Field(description="Those of the sources are always there, also where nothing has ever come.")
     offset: str = Field(description="Sum over its partitions, up to which records are stored.")
     per_second: float | None = Field(description="Records stored, between the newest two checks.")
     lag: int | None = Field(description="Records in Kafka that were not stored; null where Kafka did not answer.")
-    stored_at: str = Field(description="When the last records were.")
+    stored_at: str | None = Field(description="When the last records were; null: nothing has come yet.")
+    partitions: list[PartitionView] = Field(description="Those of which something is stored, or waits.")
 
 
 class Status(Answer):
@@ -73,6 +83,7 @@ class MemberView(Answer):
 
     client: str
     host: str
+    partitions: list[int] = Field(description="Numbers of those that it was given, of any topic.")
 
 
 class GroupView(Answer):
@@ -80,6 +91,7 @@ class GroupView(Answer):
 
     role: str
     state: str
+    lag: int | None = Field(description="Records that Kafka has and that the processes have not done; null: not known.")
     members: list[MemberView]
 
 
@@ -97,14 +109,16 @@ async def status(call: Call[Any, None]) -> Reply:
     """Whether every record is accounted for, and how far the sink has come."""
 
     async def make() -> bytes:
-        checks, topics = await reading.accounting(call.services.pool)
+        checks, stored = await reading.accounting(call.services.pool)
         flow: dict[str, Any] = next((row["detail"] for row in checks if row["name"] == FLOW), {})
         return orjson.dumps(
             {
                 "holds": holds(checks, int(time.time() * 1000)),
                 "checked_at": moment(min((row["checked_at_ms"] for row in checks), default=None)),
                 "checks": [_check(row) for row in checks],
-                "topics": [_topic(row, flow.get("topics", {}).get(row["topic"], {})) for row in topics],
+                "topics": [
+                    _topic(name, rows, flow.get("topics", {}).get(name, {})) for name, rows in _by_topic(stored)
+                ],
             }
         )
 
@@ -133,7 +147,7 @@ async def system_health(call: Call[Any, None]) -> Reply:
 
 
 def holds(checks: Sequence[reading.Row], now_ms: int) -> bool | None:
-    """False where something is wrong; None where that is not known, because a check was not done of late."""
+    """False where something is wrong; None where that is not known, because a check was not done lately."""
     if any(row["violations"] for row in checks):
         return False
     is_known = bool(checks) and all(now_ms - row["checked_at_ms"] <= CHECKED_MS_MAX for row in checks)
@@ -150,14 +164,35 @@ def _check(row: reading.Row) -> dict[str, Any]:
     }
 
 
-def _topic(row: reading.Row, flow: dict[str, Any]) -> dict[str, Any]:
+def _by_topic(stored: Sequence[reading.Row]) -> list[tuple[str, dict[int, reading.Row]]]:
+    """Topic -> its partitions; a source that has never said anything is missed most."""
+    topics: dict[str, dict[int, reading.Row]] = {topic: {} for topic in SOURCE_TOPICS}
+    for row in stored:
+        topics.setdefault(row["topic"], {})[row["partition"]] = row
+    return sorted(topics.items())
+
+
+def _topic(topic: str, stored: Mapping[int, reading.Row], flow: dict[str, Any]) -> dict[str, Any]:
+    lags = flow.get("lags")
+    waits = {int(partition): lag for partition, lag in (lags or {}).items()}
+    numbers = sorted(stored.keys() | {number for number, lag in waits.items() if lag})
     return {
-        "topic": row["topic"],
-        "is_source": row["topic"] in SOURCE_TOPICS,
-        "offset": str(row["records"]),
+        "topic": topic,
+        "is_source": topic in SOURCE_TOPICS,
+        "offset": str(sum(row["next_offset"] for row in stored.values())),
         "per_second": flow.get("per_second"),
-        "lag": flow.get("lag"),
-        "stored_at": moment(row["updated_at_ms"]),
+        "lag": None if lags is None else sum(waits.values()),
+        "stored_at": moment(max((row["updated_at_ms"] for row in stored.values()), default=None)),
+        "partitions": [_partition(number, stored.get(number), waits.get(number)) for number in numbers],
+    }
+
+
+def _partition(number: int, row: reading.Row | None, lag: int | None) -> dict[str, Any]:
+    return {
+        "partition": number,
+        "offset": str(row["next_offset"] if row else 0),
+        "lag": lag,
+        "stored_at": moment(row["updated_at_ms"] if row else None),
     }
 
 
@@ -165,5 +200,6 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "role": group.role,
         "state": group.state,
-        "members": [{"client": member.client, "host": member.host} for member in group.members],
+        "lag": group.lag,
+        "members": [member._asdict() for member in group.members],
     }

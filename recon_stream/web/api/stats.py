@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -12,11 +12,10 @@ from pydantic import Field
 from recon_stream.redis.cache import Category
 from recon_stream.security.roles import Permission
 from recon_stream.storage import reading
-from recon_stream.topics import RESULTS
 from recon_stream.web.call import Call
 from recon_stream.web.counting import points, sums
 from recon_stream.web.endpoints import Answer, Reply, endpoint
-from recon_stream.web.periods import Period, PeriodAnswer, PeriodQuery, period_of
+from recon_stream.web.periods import Period, PeriodAnswer, PeriodQuery, ages_of, period_of
 from recon_stream.web.shapes import Money
 
 
@@ -68,9 +67,29 @@ class SeveritySum(BreakSum):
     severity: str
 
 
+class AgeSum(BreakSum):
+    """Of those that are open for about so long: opened at or after `since` and before `before`, by which a list can be filtered."""
+
+    from_seconds: int
+    to_seconds: int | None
+    since: str | None
+    before: str | None
+
+
+class OpenBreaks(Answer):
+    """What is open now, whenever it was opened."""
+
+    open: int
+    classes: list[ClassSum]
+    subjects: list[SubjectSum]
+    severities: list[SeveritySum]
+    ages: list[AgeSum] = Field(description="All of them, the youngest first.")
+
+
 class MismatchStats(PeriodAnswer):
     """Breaks by the time at which they were opened first."""
 
+    now: OpenBreaks
     open: int
     resolved: int
     classes: list[ClassSum] = Field(description="Of the open ones.")
@@ -97,7 +116,7 @@ async def transaction_stats(call: Call[PeriodQuery, None]) -> Reply:
             "series": points(series, "verdict", "transactions"),
         }
 
-    return await _kept(call, "transactions", count)
+    return await _counted(call, "transactions", count)
 
 
 @endpoint(
@@ -105,34 +124,47 @@ async def transaction_stats(call: Call[PeriodQuery, None]) -> Reply:
     tag="Mismatches",
 )  # fmt: skip
 async def mismatch_stats(call: Call[PeriodQuery, None]) -> Reply:
-    """Breaks in numbers."""
+    """Breaks in numbers: those that are open now, and those that were opened in a period."""
 
     async def count(period: Period) -> dict[str, Any]:
         totals, series = await reading.break_counts(call.services.pool, period.parameters(call.query.currency))
-        opened = [row for row in totals if row["state"] == "OPEN"]
         return {
-            "open": sum(row["breaks"] for row in opened),
+            "now": await _open_now(call),
             "resolved": sum(row["breaks"] for row in totals if row["state"] == "RESOLVED"),
-            "classes": sums(opened, "class", "breaks", "at_risk_minor"),
-            "subjects": sums(opened, "subject", "breaks", "at_risk_minor"),
-            "severities": sums(opened, "severity", "breaks", "at_risk_minor"),
+            **_open([row for row in totals if row["state"] == "OPEN"]),
             "series": points(series, "class", "breaks"),
         }
 
-    return await _kept(call, "mismatches", count)
+    return await _counted(call, "mismatches", count)
 
 
-async def _kept(
+def _open(rows: Sequence[reading.Row]) -> dict[str, Any]:
+    return {
+        "open": sum(row["breaks"] for row in rows),
+        "classes": sums(rows, "class", "breaks", "at_risk_minor"),
+        "subjects": sums(rows, "subject", "breaks", "at_risk_minor"),
+        "severities": sums(rows, "severity", "breaks", "at_risk_minor"),
+    }
+
+
+async def _open_now(call: Call[PeriodQuery, None]) -> dict[str, Any]:
+    """See OpenBreaks."""
+    ages = ages_of(int(time.time()))
+    rows = await reading.open_breaks(call.services.pool, [age.buckets() for age in ages], call.query.currency)
+    by_age = {each.pop("age"): each for each in sums(rows, "age", "breaks", "at_risk_minor")}
+    nothing = {"breaks": 0, "amounts": []}
+    return _open(rows) | {"ages": [age.answer() | by_age.get(number, nothing) for number, age in enumerate(ages)]}
+
+
+async def _counted(
     call: Call[PeriodQuery, None], what: str, count: Callable[[Period], Awaitable[dict[str, Any]]]
 ) -> Reply:
-    """The answer for the period of a query: from the cache, until a second after a result has come."""
-    period, cache = period_of(call.query, int(time.time())), call.services.cache
-
-    async def ask() -> bytes:
-        return str(await reading.results_reached(call.services.pool, RESULTS)).encode()
+    """The answer for the period of a query."""
+    period = period_of(call.query, int(time.time()))
 
     async def make() -> bytes:
         return orjson.dumps(period.answer() | await count(period))
 
-    reached = (await cache.get(Category.REACHED, RESULTS, ask)).decode()
-    return Reply(await cache.get(Category.STATS, f"{what}:{period.identifier}:{call.query.currency}:{reached}", make))
+    return Reply(
+        await call.services.kept.answer(Category.STATS, f"{what}:{period.identifier}:{call.query.currency}", make)
+    )

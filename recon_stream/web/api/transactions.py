@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from aiohttp.web import StreamResponse
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from recon_stream.avro import decode
+from recon_stream.avro import decode, parsed_schema
 from recon_stream.domain.breaks import BreakClass
 from recon_stream.domain.event import Verdict
 from recon_stream.domain.money import is_currency, parse_major
 from recon_stream.security.roles import Permission
 from recon_stream.storage import reading
 from recon_stream.storage.reading import TRANSACTION_ORDERS, TransactionFilter
-from recon_stream.storage.values import identifier
+from recon_stream.storage.values import identifier, storable
 from recon_stream.web.call import Call
 from recon_stream.web.endpoints import Answer, Parameters, Reply, endpoint
 from recon_stream.web.exporting import MEDIA, Formatted, export
 from recon_stream.web.paging import Paged, page, position
-from recon_stream.web.problems import Fault, forbidden, invalid, not_found
+from recon_stream.web.problems import Fault, invalid, not_found
 from recon_stream.web.shapes import (
     Money,
     Place,
@@ -38,6 +39,17 @@ from recon_stream.web.times import moment
 
 Subject = Literal["CORE", "GATEWAY", "MOBILE", "ALL"]
 Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"]
+SEARCHED_BYTES_MAX = 500
+"""The tables hold longer texts shortened, and by whole ones nothing would be found."""
+
+
+def _findable(text: str) -> str:
+    if len(text.encode()) > SEARCHED_BYTES_MAX:
+        raise PydanticCustomError("too_long", f"has more than {SEARCHED_BYTES_MAX} bytes in UTF-8")
+    return text
+
+
+Searched = Annotated[str, Field(min_length=1, max_length=SEARCHED_BYTES_MAX), AfterValidator(_findable)]
 Amount = Field(None, pattern=r"^-?\d{1,19}(\.\d{1,4})?$", description="In major units of `currency`, which it needs.")
 
 
@@ -51,13 +63,15 @@ class TransactionsFilter(Parameters):
     currency: str | None = Field(None, pattern=r"^[A-Z]{3}$")
     amount_min: str | None = Amount
     amount_max: str | None = Amount
-    account: str | None = Field(None, max_length=512, description="Of any leg; for roles that see account numbers.")
-    text: str | None = Field(
-        None, min_length=1, max_length=512, description="The transaction id or its beginning, an event id, a reference."
-    )
+    account: Searched | None = Field(None, description="Of any leg; for roles that see account numbers.")
+    text: Searched | None = Field(None, description="The transaction id or its beginning, an event id, a reference.")
     since: datetime | None = Field(None, description="Decided at or after this instant.")
     before: datetime | None = Field(None, description="Decided before this instant.")
     sort: Literal["-decided_at", "decided_at", "-amount", "amount"] = "-decided_at"
+
+    def needs_too(self) -> Permission | None:
+        """An answer would tell an account number to a role that may not see it."""
+        return seen_accounts(self.account)
 
 
 class TransactionsQuery(TransactionsFilter, Paged):
@@ -113,7 +127,10 @@ class RecordView(Answer):
     schema_id: int
     key: str | None = Field(description="Base64 of the bytes.")
     value: str | None = Field(description="Base64 of the bytes.")
-    event: dict[str, Any] | None = Field(description="The event in it, where our schema can read it.")
+    event: dict[str, Any] | None = Field(
+        description="The event in it, where our schema can read it; its longs are strings, as amounts are everywhere.",
+        examples=[{"event_id": "E1", "amount_minor": "134702", "currency": "EUR", "revision": 0}],
+    )
 
 
 class Records(Answer):
@@ -161,16 +178,27 @@ def _record(row: reading.Row) -> dict[str, Any]:
         "place": place(row["topic"], row["partition"], row["kafka_offset"]),
         "key": base64_of(row["key"]),
         "value": base64_of(row["value"]),
-        "event": _event(row["value"]),
+        "event": event_in(row["value"]),
     }
 
 
-def _event(value: bytes) -> dict[str, Any] | None:
-    """The event as our own schema reads it; another writer's schema would need the registry."""
+_LONGS = [
+    field["name"]
+    for field in parsed_schema("transaction_event")["fields"]
+    if field["type"] in ("long", {"type": "long"})
+]
+
+
+def event_in(value: bytes) -> dict[str, Any] | None:
+    """The event as our own schema reads it; another writer's schema would need the registry.
+
+    A long is told as a string: behind 2^53 the JSON of a browser rounds it, and this is evidence.
+    """
     try:
-        return decode("transaction_event", value)
+        event = decode("transaction_event", value)
     except Exception:
         return None  # damaged bytes make fastavro raise almost anything
+    return event | {name: str(event[name]) for name in _LONGS}
 
 
 F = TypeVar("F", bound=TransactionsFilter)
@@ -178,32 +206,30 @@ F = TypeVar("F", bound=TransactionsFilter)
 
 def wanted(call: Call[F, None]) -> TransactionFilter:
     """The filter that a query asks for. Raises Problem."""
-    return TransactionFilter(verdicts=call.query.verdict, **shared_filters(call))
+    return TransactionFilter(verdicts=call.query.verdict, **shared_filters(call, call.query.sort))
 
 
-def shared_filters(call: Call[Any, None]) -> dict[str, Any]:
-    """What both lists can be filtered by, as the caller may ask for it. Raises Problem."""
+def seen_accounts(account: str | None) -> Permission | None:
+    """What a filter by account needs beside the list."""
+    return None if account is None else Permission.ACCOUNTS_READ
+
+
+def shared_filters(call: Call[Any, None], sort: str) -> dict[str, Any]:
+    """What both lists can be filtered by, as the caller may ask for it in that order. Raises Problem."""
     query = call.query
-    currency = _comparable(query.sort, query.currency, query.amount_min, query.amount_max)
+    currency = _comparable(sort, query.currency, query.amount_min, query.amount_max)
     return {
         "classes": query.break_class,
         "subjects": query.source,
         "severities": query.severity,
-        "account": _visible_account(call, query.account),
+        "account": None if query.account is None else storable(query.account),
         "currency": currency,
         "amount_min": _minor_of("amount_min", query.amount_min, currency),
         "amount_max": _minor_of("amount_max", query.amount_max, currency),
         "since": query.since,
         "before": query.before,
-        "text": query.text,
+        "text": None if query.text is None else storable(query.text),
     }
-
-
-def _visible_account(call: Call[Any, Any], account: str | None) -> str | None:
-    """The account that is asked for. Raises Problem: an answer would tell the number to a role that may not see it."""
-    if account is not None and Permission.ACCOUNTS_READ not in call.who.permissions:
-        raise forbidden()
-    return account
 
 
 def _comparable(sort: str, currency: str | None, *limits: str | None) -> str | None:

@@ -10,6 +10,7 @@ from pydantic import Field
 from recon_stream.domain.breaks import BreakClass
 from recon_stream.domain.event import Verdict
 from recon_stream.security.roles import Permission
+from recon_stream.storage.values import identifier
 from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
 from recon_stream.web.endpoints import Parameters
 
@@ -42,7 +43,7 @@ TOPICS: Final = {
     Channel.DEAD_LETTERS: DEAD_LETTERS,
 }
 """Channel -> the topic whose records it carries; the others carry what is told once a second."""
-_OF_RESULTS: Final = ("verdict", "class", "source", "currency")
+_OF_RESULTS: Final = ("verdict", "class", "source", "currency", "txn_id")
 _FILTERS: Final = {
     Channel.RESULTS: _OF_RESULTS,
     Channel.MISMATCHES: _OF_RESULTS,
@@ -63,6 +64,9 @@ class Filter(Parameters):
     currency: tuple[Annotated[str, Field(pattern=r"^[A-Z]{3}$")], ...] = Field(
         (), max_length=20, description="Any of these currencies."
     )
+    txn_id: tuple[Annotated[str, Field(min_length=1, max_length=512)], ...] = Field(
+        (), max_length=20, description="Any of these transactions."
+    )
 
     def foreign_to(self, channel: Channel) -> list[str]:
         """Names of the lists that say nothing about this channel."""
@@ -72,7 +76,8 @@ class Filter(Parameters):
     def fits(self, facts: Facts) -> bool:
         """Whether a record is wanted."""
         return (
-            (not self.verdict or facts.verdict in self.verdict)
+            (not self.txn_id or facts.txn_id in self.txn_id)
+            and (not self.verdict or facts.verdict in self.verdict)
             and (not self.currency or facts.currency in self.currency)
             and (not self.break_class or not facts.classes.isdisjoint(self.break_class))
             and (not self.source or not facts.sources.isdisjoint(self.source))
@@ -83,12 +88,16 @@ EVERYTHING: Final = Filter.model_validate({})
 
 
 class Facts(NamedTuple):
-    """What a filter looks at."""
+    """What a filter and the figures of the second look at."""
 
     verdict: str | None
     currency: str | None
     classes: frozenset[str]
     sources: frozenset[str]
+    decided_at: int | None
+    """Epoch milliseconds; of verdicts."""
+    txn_id: str | None
+    """As the lists show it."""
 
 
 def facts_of(channel: Channel, record: dict[str, Any]) -> Facts:
@@ -98,11 +107,13 @@ def facts_of(channel: Channel, record: dict[str, Any]) -> Facts:
     would be told that such a break was closed.
     """
     if channel is Channel.DEAD_LETTERS:
-        return Facts(None, None, frozenset(), frozenset({record["topic"].removesuffix("_txns").upper()}))
+        return Facts(None, None, frozenset(), frozenset({record["topic"].removesuffix("_txns").upper()}), None, None)
     breaks = [each for each in record["breaks"] if channel is Channel.MISMATCHES or each["state"] == "OPEN"]
     return Facts(
         record["verdict"],
         record["currency"],
         frozenset(each["class"] for each in breaks),
         frozenset(each["subject"] for each in breaks),
+        record["decided_at"],
+        identifier(record["txn_id"]),
     )

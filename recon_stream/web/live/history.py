@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from weakref import WeakValueDictionary
 
+from recon_stream.security.tokens import Person
 from recon_stream.settings import Settings
 from recon_stream.transport.log import Log
 from recon_stream.web.live.channels import TOPICS, Channel
@@ -29,8 +32,16 @@ class History:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.turns = asyncio.Semaphore(READERS_MAX)
-        """To be held while it is read."""
+        self._turns = asyncio.Semaphore(READERS_MAX)
+        self._persons: WeakValueDictionary[Person, asyncio.Lock] = WeakValueDictionary()
+        """Of those who read or wait; the others' are forgotten by themselves."""
+
+    @asynccontextmanager
+    async def turn(self, person: Person) -> AsyncIterator[None]:
+        """To be held while it is read; one a person, who would else take them all with as many sockets."""
+        lock = self._persons.setdefault(person, asyncio.Lock())
+        async with lock, self._turns:
+            yield
 
     async def read(self, channel: Channel, spans: Mapping[int, tuple[int, int]]) -> AsyncGenerator[list[Item], None]:
         """Every record with since <= offset < before, by partition, in batches. Raises Lost, TransientFailure."""

@@ -123,6 +123,7 @@ class Hub:
         """Empty until Kafka has been reached for the first time."""
         self._ticking: dict[Channel, set[Subscriber]] = {Channel.STATS: set(), Channel.STATUS: set()}
         self._verdicts: Counter[str] = Counter()
+        self._latencies: list[int] = []
 
     def begin(self, channel: Channel, positions: Positions) -> None:
         """A channel is there from now on."""
@@ -144,7 +145,7 @@ class Hub:
         for feed in self.feeds.values():
             fresh = feed.flush(now)
             if feed.channel is Channel.RESULTS and self._ticking[Channel.STATS]:
-                self._verdicts.update(item.facts.verdict for item in fresh if item.facts and item.facts.verdict)
+                self._count(fresh)
             for item in fresh:
                 item.rest()
 
@@ -155,13 +156,27 @@ class Hub:
         for feed in self.feeds.values():
             counts[feed.channel.value], feed.second = feed.second, 0
         told = {
-            Channel.STATS: said("stats", at=at, **counts, verdicts=self._verdicts),
+            Channel.STATS: said("stats", at=at, **counts, verdicts=self._verdicts, latency_ms=spread(self._latencies)),
             Channel.STATUS: said("status", at=at, **status),
         }
-        self._verdicts = Counter()
+        self._verdicts, self._latencies = Counter(), []
         for channel, members in self._ticking.items():
             for member in tuple(members):
                 member.tell([told[channel]])
+
+    def _count(self, results: Iterable[Item]) -> None:
+        for item in results:
+            if facts := item.facts:
+                self._verdicts[str(facts.verdict)] += 1
+                self._latencies.append(max(0, item.timestamp - (facts.decided_at or item.timestamp)))
+
+
+def spread(values: Iterable[int]) -> dict[str, int] | None:
+    """Median and 95th percentile, by nearest rank; None of nothing."""
+    ranked = sorted(values)
+    if not ranked:
+        return None
+    return {name: ranked[max(0, -(-share * len(ranked) // 100) - 1)] for name, share in (("p50", 50), ("p95", 95))}
 
 
 def reload_frame(channel: Channel, reason: Reload, positions: Positions) -> bytes:

@@ -33,6 +33,7 @@ class CloseCode(IntEnum):
     TOO_MANY_MESSAGES = 1008
     TOO_SLOW = 4008
     TOKEN_EXPIRED = 4401
+    SESSION_ENDED = 4403
 
 
 class Reload(StrEnum):
@@ -152,6 +153,13 @@ class Reloaded(Answer):
     position: Position
 
 
+class Latency(Answer):
+    """Milliseconds from the record that caused a verdict, or the instant of its deadline, to the verdict, both as Kafka took them."""
+
+    p50: int
+    p95: int
+
+
 class Stats(Answer):
     """The second that has passed."""
 
@@ -161,6 +169,7 @@ class Stats(Answer):
     mismatches: int
     dead_letters: int
     verdicts: dict[str, int] = Field(description="Of the revisions, by verdict.")
+    latency_ms: Latency | None = Field(description="Of the revisions; null where there was none.")
 
 
 class Status(Answer):

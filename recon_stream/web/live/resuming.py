@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Protocol
 
 from recon_stream.metrics.catalogue import LIVE_MESSAGES, LIVE_RESUMED
+from recon_stream.security.tokens import Person
 from recon_stream.web.live.channels import Channel
 from recon_stream.web.live.history import History, Lost
 from recon_stream.web.live.hub import Feed, Subscriber, Wanted, reload_frame
@@ -26,6 +27,10 @@ class Resuming(Subscriber, Protocol):
     """A subscriber that may be told more than it takes at once."""
 
     outbox: Outbox
+
+    @property
+    def person(self) -> Person:
+        """Who has one turn at Kafka at a time."""
 
     def wanted(self, channel: Channel) -> Wanted:
         """What it is shown; may change at any time."""
@@ -51,14 +56,14 @@ async def _catch_up(feed: Feed, since: Positions, subscriber: Resuming, history:
         raise Lost(Reload.UNKNOWN)
     if any(positions[partition] > offset for partition, offset in feed.ring.positions.items()):
         # another process was ahead of this one, or these are of a topic that is no more
-        async with history.turns:
+        async with history.turn(subscriber.person):
             await history.ensure_known(feed.channel, positions)
     outcome = "memory"
     while True:
         if missing := feed.ring.missing(positions):
             outcome = "kafka"
             async with (
-                history.turns,
+                history.turn(subscriber.person),
                 asyncio.timeout(TURN_SECONDS),
                 aclosing(history.read(feed.channel, missing)) as batches,
             ):

@@ -14,7 +14,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from recon_stream.metrics.catalogue import LIVE_SOCKETS
-from recon_stream.security.tokens import Principal, TokenVerifier
+from recon_stream.redis.sessions import EndedSessions
+from recon_stream.security.tokens import Person, Principal, TokenVerifier
 from recon_stream.settings import Settings
 from recon_stream.web.live.channels import TOPICS
 from recon_stream.web.live.history import History
@@ -36,14 +37,14 @@ GOODBYE_SECONDS = 3.0
 class Live:
     """One for each process; `running` while it serves."""
 
-    def __init__(self, settings: Settings, redis: Redis, verifier: TokenVerifier) -> None:
+    def __init__(self, settings: Settings, redis: Redis, verifier: TokenVerifier, ended: EndedSessions) -> None:
         self.tickets = Tickets(redis)
-        self._settings, self._verifier = settings, verifier
+        self._settings, self._verifier, self._ended = settings, verifier, ended
         self._hub, self._history = Hub(), History(settings)
         self._news = asyncio.Event()
         self._reader = Reader(settings, self._hub, self._news.set)
         self._sockets: set[Socket] = set()
-        self._of_person: Counter[tuple[str, str]] = Counter()
+        self._of_person: Counter[Person] = Counter()
         self._empty = asyncio.Event()
         self._empty.set()
         self._is_open = True
@@ -55,6 +56,7 @@ class Live:
             asyncio.create_task(self._reader.run(), name="live reader"),
             asyncio.create_task(self._for_ever(self._hand_out), name="live feed"),
             asyncio.create_task(self._for_ever(self._tick), name="live ticks"),
+            asyncio.create_task(self._for_ever(self._end_with_sessions), name="live sessions"),
         ]
         try:
             yield
@@ -66,7 +68,7 @@ class Live:
     @contextmanager
     def admitted(self, principal: Principal, noted: Noted) -> Iterator[Socket]:
         """A socket for this person, counted while it is open. Raises Problem where there are too many, or soon none."""
-        settings, person = self._settings, (principal.issuer, principal.subject)
+        settings, person = self._settings, principal.person
         if not self._is_open:
             raise _refused(HTTPStatus.SERVICE_UNAVAILABLE, "stopping", "This process stops; connect again.", 1)
         if len(self._sockets) >= settings.sockets_max:
@@ -123,6 +125,13 @@ class Live:
         # also where nothing is new: silent groups are told for how far
         self._hub.flush(time.monotonic())
         self._hub.tick(time.time_ns() // 1_000_000, self._status())
+
+    async def _end_with_sessions(self) -> None:
+        await asyncio.sleep(TICK_SECONDS)
+        ended = await self._ended.among({socket.principal.session_id for socket in self._sockets})
+        for socket in self._sockets:
+            if socket.principal.session_id in ended:
+                socket.outbox.end(CloseCode.SESSION_ENDED)
 
     def _status(self) -> dict[str, Any]:
         return {

@@ -15,7 +15,7 @@ from aiohttp import WSMsgType, web
 from recon_stream.errors import TransientFailure
 from recon_stream.metrics.catalogue import LIVE_CLOSED
 from recon_stream.security.roles import Permission, Role
-from recon_stream.security.tokens import Principal, TokenVerifier, Unauthenticated
+from recon_stream.security.tokens import Person, Principal, TokenVerifier, Unauthenticated
 from recon_stream.web.live.channels import TOPICS, Channel, Filter
 from recon_stream.web.live.history import History
 from recon_stream.web.live.hub import Feed, Hub, Wanted
@@ -70,6 +70,11 @@ class Socket:
         self._noted_as: dict[Channel, frozenset[Role]] = {}
         self._said_at: deque[float] = deque()
         self._expiry: asyncio.TimerHandle | None = None
+
+    @property
+    def person(self) -> Person:
+        """Whose it is, for as long as it lives."""
+        return self.principal.person
 
     def tell(self, told: Sequence[bytes]) -> None:
         """Frames for the client."""
@@ -196,7 +201,7 @@ class Socket:
         except Unauthenticated:
             self._refuse(Refusal.TOKEN, "The access token is not valid, or not any more.")
             return
-        if (principal.issuer, principal.subject) != (self.principal.issuer, self.principal.subject):
+        if principal.person != self.person:
             self._refuse(Refusal.TOKEN, "The access token is another person's.")
             return
         self.principal = principal

@@ -17,6 +17,7 @@ from recon_stream.security.keys import Keys
 from recon_stream.security.tokens import TokenVerifier
 from recon_stream.settings import Settings
 from recon_stream.web.live.origins import may_connect
+from recon_stream.web.live.socket import MESSAGES_MAX
 from recon_stream.web.live.tickets import TTL_SECONDS, Tickets, TicketsAway
 from tests.web.live.conftest import Tokens
 from tests.web.live.serving import SECONDS, Web, connected, serving, ticket_for
@@ -146,6 +147,24 @@ async def test_what_is_no_upgrade_costs_no_ticket(web: Web, token: Tokens) -> No
         assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")
         assert orjson.loads(await answer.read())["type"] == "urn:recon:problem:upgrade"
     assert await upgraded(web, ticket) == (101, "")
+
+
+async def test_the_life_of_a_socket_is_no_latency_of_a_request(web: Web, token: Tokens) -> None:
+    """Whoever ends it; what is refused is counted like other requests."""
+    refused = 'recon_http_requests_total{method="GET",path="/ws",status="401"}'
+    ended = [f'recon_live_closed_total{{code="{code}"}}' for code in ("by client", "1008")]
+    before = {line: await asyncio.to_thread(web.metric, line) for line in (refused, *ended)}
+    for line in ended:
+        async with connected(web, token("viewer")) as client:
+            if line == ended[1]:
+                for _ in range(MESSAGES_MAX + 1):
+                    await client.say("unsubscribe", channel="stats")
+                assert await client.closed() == 1008
+        await web.until(line, lambda number, line=line: number > before[line])
+    assert await upgraded(web, "A" * 43) == (401, "ticket")
+    await web.until(refused, lambda number: number == before[refused] + 1)
+    assert await asyncio.to_thread(web.metric, 'recon_http_request_seconds_count{method="GET",path="/ws"}') == 0
+    assert await asyncio.to_thread(web.metric, 'recon_http_request_seconds_count{method="POST",path="/ws/ticket"}') > 0
 
 
 async def test_sockets_are_limited_for_each_person_and_in_all(strict: Web, token: Tokens) -> None:

@@ -145,6 +145,7 @@ async def test_each_second_is_told(web: Web, token: Tokens, writer: Writer) -> N
         while sum(counts.values()) < 3:
             told = await client.hear("stats")
             assert told["results"] == sum(told["verdicts"].values())
+            assert (told["latency_ms"] is None) == (told["results"] == 0)
             for verdict, number in told["verdicts"].items():
                 counts[verdict] = counts.get(verdict, 0) + number
         assert counts == {"MATCHED": 1, "BROKEN": 2}

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from recon_stream.security.realm import DEMO_USERS_FILE, REALM_FILE
 from recon_stream.settings import Settings
 from tests.security.logins import as_administrator
+from tests.security.realms import realm_of_files
 from tests.web.live.conftest import Tokens
 from tests.web.live.serving import Web, connected, serving, subscriptions, token_of
 from tests.web.live.writing import ACCOUNT, Writer, broken, txn_id
@@ -25,11 +24,8 @@ LIFE = 4
 def brief(served: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A process for a realm whose access tokens live for seconds."""
     name = f"brief-{uuid.uuid4().hex[:8]}"
-    text = REALM_FILE.read_text().replace("${KEYCLOAK_CLIENT_SECRET}", served.keycloak_client_secret)
-    realm = json.loads(text.replace("${RECON_DASHBOARD_URL}", "https://recon.example"))
-    users = json.loads(DEMO_USERS_FILE.read_text())["users"]
     admin = as_administrator(served)
-    admin.create_realm(realm | {"realm": name, "accessTokenLifespan": LIFE, "users": [*realm.get("users", []), *users]})
+    admin.create_realm(realm_of_files(served, name) | {"accessTokenLifespan": LIFE})
     try:
         settings = replace(served, keycloak_realm=name)
         with serving(settings, tmp_path_factory.mktemp("brief")) as one:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
 import pytest
@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recon_stream.avro import encoder
+from recon_stream.storage.values import identifier
 from recon_stream.web.live import items
 from recon_stream.web.live.channels import EVERYTHING, Channel, Filter
-from recon_stream.web.live.hub import SILENCE_SECONDS, Feed, Hub, Wanted
+from recon_stream.web.live.hub import SILENCE_SECONDS, Feed, Hub, Wanted, spread
 from recon_stream.web.live.items import Item
 from recon_stream.web.live.outbox import Outbox
 from recon_stream.web.live.protocol import FRAME_BYTES_MAX, FRAME_ITEMS_MAX, CloseCode, frames
@@ -106,6 +107,17 @@ def test_subscriptions_that_are_alike_share_their_frames() -> None:
     assert ears[2].frames == []
 
 
+@pytest.mark.parametrize("channel", [Channel.RESULTS, Channel.MISMATCHES])
+def test_who_follows_one_transaction_is_told_of_no_other(channel: Channel) -> None:
+    """By its id as the lists show it, whatever it is in."""
+    feed, ear, long = Feed(channel, {0: -1}), Ear(), "L" * 600
+    feed.join(ear, Wanted(Filter.model_validate({"txn_id": ["T", identifier(long)]}), is_masked=False), NOW)
+    ids = ["T2", "T", long, long + "2", "T"]
+    feed.add([Item(channel, 0, at, 0, encode(result(txn, at + 1, currency="EUR"))) for at, txn in enumerate(ids)])
+    feed.flush(NOW)
+    assert ear.offsets() == [(0, 1), (0, 2), (0, 4)]
+
+
 def test_who_joins_between_two_flushes_gets_what_lies_behind_its_position() -> None:
     """`told` and what is due fit together: nothing is left out or told twice."""
     feed = Feed(Channel.RESULTS, {0: -1, 1: -1})
@@ -195,6 +207,22 @@ def test_who_leaves_is_told_no_more() -> None:
     hub.flush(NOW)
     hub.tick(0, {})
     assert ear.frames == []
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([], None),
+        ([7], (7, 7)),
+        (range(100, 0, -1), (50, 95)),
+        ([1] * 19 + [900], (1, 1)),
+        ([1] * 18 + [900] * 2, (1, 900)),
+    ],
+)
+def test_latency_is_told_by_median_and_95th_percentile(values: Iterable[int], said: tuple[int, int] | None) -> None:
+    """By nearest rank: what is told was measured."""
+    told = spread(values)
+    assert (told and (told["p50"], told["p95"])) == said
 
 
 async def test_a_queue_that_is_too_long_ends_and_is_empty() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import orjson
 import pytest
@@ -93,8 +93,9 @@ async def test_what_kafka_lost_meanwhile_is_answered_by_reload(served: Settings,
 class Deaf:
     """Is told, and takes nothing."""
 
-    def __init__(self) -> None:
-        self.outbox = Outbox(bytes_max=60_000)
+    def __init__(self, subject: str = "deaf", bytes_max: int = 60_000) -> None:
+        self.person = ("issuer", subject)
+        self.outbox = Outbox(bytes_max)
 
     def tell(self, told: Sequence[bytes]) -> None:
         """It waits."""
@@ -117,6 +118,32 @@ async def test_who_does_not_take_what_comes_from_kafka_gives_up_its_turn(
     async with reading(served, after), asyncio.timeout(SECONDS):
         await resuming.resume(after.feeds[Channel.RESULTS], since, deaf, history)
     assert deaf.outbox.code == CloseCode.TOO_SLOW
-    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
-        for _ in range(READERS_MAX):
-            tasks.create_task(history.turns.acquire())
+    async with asyncio.timeout(SECONDS), AsyncExitStack() as turns:
+        for number in range(READERS_MAX):
+            await turns.enter_async_context(history.turn(("issuer", f"person {number}")))
+        assert deaf.person not in history._persons, "nobody remembers who is gone"
+
+
+async def test_a_person_with_many_sockets_takes_one_turn(served: Settings, writer: Writer) -> None:
+    """Those of others have theirs while it lasts; the next socket of that person comes when the first is through."""
+    history, before, after = History(served), Hub(), Hub()
+    async with reading(served, before):
+        since = before.feeds[Channel.RESULTS].ring.positions
+    await writer.results(*map(result, batch(400)))
+    async with reading(served, after), asyncio.timeout(SECONDS):
+        feed = after.feeds[Channel.RESULTS]
+        many = [Deaf("many") for _ in range(READERS_MAX + 1)]
+        resumed = [asyncio.create_task(resuming.resume(feed, since, each, history)) for each in many]
+        # they have asked before the other does
+        await asyncio.sleep(0)
+        other = Deaf("other", bytes_max=1 << 24)
+        await resuming.resume(feed, since, other, history)
+        assert other.outbox.code is None
+        begun = [each for each in many if each.outbox._frames]
+        assert len(begun) == 1, "the others wait behind it, whatever room there is at Kafka"
+        begun[0].outbox.end(CloseCode.GOING_AWAY)
+        while len([each for each in many if each.outbox._frames]) == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for task in resumed:
+            task.cancel()
+        await asyncio.gather(*resumed, return_exceptions=True)
