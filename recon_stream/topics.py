@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.structs import OffsetAndMetadata
 
 from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ConfigurationError
@@ -23,6 +25,9 @@ DEAD_LETTERS = "recon_dead_letters"
 DECISIONS = "recon_decisions"
 
 TABLE = "transactions"
+
+GROUPS = {"worker": SOURCE_TOPICS, "sink": (*SOURCE_TOPICS, RESULTS, DEAD_LETTERS)}
+"""Role that has a consumer group -> the topics that it reads."""
 
 DAY_MS = 86_400_000
 
@@ -125,6 +130,46 @@ async def administration(settings: Settings) -> AsyncIterator[AIOKafkaAdminClien
         raise await kafka_away(settings, error) from error
     finally:
         await admin.close()
+
+
+async def spans(settings: Settings, topics: Iterable[str], seconds: float) -> dict[TopicPartition, tuple[int, int]]:
+    """(first offset that Kafka still has, end) of each partition of these topics now, asked within that time.
+
+    Raises KafkaError, OSError, TimeoutError, ValueError where it does not answer.
+    """
+    wanted = [TopicPartition(topic, number) for topic in topics for number in range(settings.partitions)]
+    consumer = AIOKafkaConsumer(**settings.kafka_client(), request_timeout_ms=int(seconds * 1000))
+    try:
+        async with asyncio.timeout(seconds):
+            await consumer.start()
+            return await spans_seen_by(consumer, wanted)
+    finally:
+        await consumer.stop()
+
+
+async def spans_seen_by(
+    consumer: AIOKafkaConsumer, places: Sequence[TopicPartition]
+) -> dict[TopicPartition, tuple[int, int]]:
+    """As `spans`, of these partitions, by a consumer that has started. Raises KafkaError."""
+    firsts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+    return {place: (firsts[place], ends[place]) for place in places}
+
+
+def waiting(
+    spans: Mapping[TopicPartition, tuple[int, int]],
+    committed: Mapping[TopicPartition, OffsetAndMetadata],
+    topics: Iterable[str],
+) -> dict[TopicPartition, int]:
+    """Records that Kafka still has and a group has not done, by partition of these topics; `spans` as `spans()` gives them.
+
+    All of them where the group has committed nothing (no entry, or -1); what has expired waits no longer.
+    """
+    lags = {}
+    for place, (first, end) in spans.items():
+        if place.topic in topics:
+            done = committed[place].offset if place in committed else -1
+            lags[place] = max(0, end - max(first, done))
+    return lags
 
 
 async def _described(admin: AIOKafkaAdminClient, specs: list[TopicSpec]) -> dict[str, list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import orjson
 import psutil
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 
 from recon_stream.apps import ReconApp
 from recon_stream.errors import ConfigurationError
@@ -66,8 +66,11 @@ class Operations:
             body["recovery"] = progress._asdict() | {"partitions": partitions}
         return _answer(body)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        # as the clients of Prometheus take it: to write down all of them is some milliseconds of work
+        names = request.query.getall("name[]", [])
+        registry = REGISTRY.restricted_registry(names) if names else REGISTRY
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def not_ready(app: ReconApp) -> dict[str, str]:

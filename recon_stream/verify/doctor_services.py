@@ -23,12 +23,11 @@ from recon_stream.registration import check_schemas
 from recon_stream.settings import Settings
 from recon_stream.storage.migrate import pending_migrations
 from recon_stream.storage.pool import connection_string
-from recon_stream.topics import check_topics
+from recon_stream.topics import GROUPS, check_topics, spans_seen_by, waiting
 from recon_stream.transport.placement import WHAT_TO_DO, partition_of
 from recon_stream.transport.reach import ensure_group, why_away
 from recon_stream.verify.doctor_advice import database_advice, redis_advice
 from recon_stream.verify.doctor_findings import Report, short
-from recon_stream.verify.watch_sources import GROUPS
 
 _TIMEOUT_MS = 2500
 CLOCK_WARN = 1.0
@@ -110,9 +109,9 @@ async def _groups(settings: Settings, admin: AIOKafkaAdminClient, report: Report
                 report.ok(f"group {group}", f"not there yet: no {role} has run")
                 continue
             tps = [TopicPartition(t, n) for t in topics if t in existing for n in range(settings.partitions)]
-            ends = await consumer.end_offsets(tps)
+            spans = await spans_seen_by(consumer, tps)
             committed = await admin.list_consumer_group_offsets(group, partitions=tps)
-            lag = sum(max(0, ends[tp] - entry.offset) for tp, entry in committed.items() if entry.offset >= 0)
+            lag = sum(waiting(spans, committed, topics).values())
             if lag >= _LAG_WARN:
                 report.warn(f"group {group}", f"{lag:,} records wait", f"see that a {role} runs; add processes if so")
             else:

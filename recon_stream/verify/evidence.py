@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from recon_stream.avro import FRAME_BYTES, MAGIC, Schema, SchemaRegistry
 from recon_stream.domain.deadlines import NEVER, event_time
 from recon_stream.domain.event import Event
-from recon_stream.pipeline.reading import VALUE_BYTES_MAX, Read, reader_for
+from recon_stream.pipeline.decoding import VALUE_BYTES_MAX, Read, reader_for
 from recon_stream.storage.raw_events import schema_id_of
 from recon_stream.transport.log import Entry
 

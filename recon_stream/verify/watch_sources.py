@@ -23,17 +23,12 @@ from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.errors import ReconError, TransientFailure
 from recon_stream.settings import Settings
 from recon_stream.storage.pool import Connection, connection_string
-from recon_stream.topics import DEAD_LETTERS, MISMATCHES, RESULTS
+from recon_stream.topics import DEAD_LETTERS, GROUPS, MISMATCHES, RESULTS, spans_seen_by, waiting
 from recon_stream.transport.reach import why_away
 from recon_stream.verify.watch_model import Model, Process, Sample, Totals
 
 logger = logging.getLogger(__name__)
 
-GROUPS: Final = {
-    "worker": SOURCE_TOPICS,
-    "sink": (*SOURCE_TOPICS, RESULTS, DEAD_LETTERS),
-}
-"""Role -> the topics that its consumer group reads."""
 TOPICS: Final = (*SOURCE_TOPICS, RESULTS, MISMATCHES, DEAD_LETTERS)
 
 PROCESSES_MAX = 20  # of a role; their operations ports are 20 apart
@@ -163,29 +158,13 @@ class Feed:
             tps = [tp for topic in TOPICS for tp in await _partitions(consumer, topic)]
             while True:
                 async with asyncio.timeout(_ROUND_TIMEOUT):
-                    ends = await consumer.end_offsets(tps)
-                    self._model.saw_ends(time.time(), _by_topic(ends.items()))
+                    spans = await spans_seen_by(consumer, tps)
+                    self._model.saw_ends(time.time(), _by_topic((tp, end) for tp, (_, end) in spans.items()))
                     for role, topics in GROUPS.items():
-                        self._model.lag[role] = await self._lag_of(role, topics, admin, consumer, ends)
+                        committed = await admin.list_consumer_group_offsets(f"{self._settings.app_id}-{role}")
+                        self._model.lag[role] = _by_topic(waiting(spans, committed, topics).items())
                 self._answered("Kafka")
                 await asyncio.sleep(_INTERVAL)
-
-    async def _lag_of(
-        self,
-        role: str,
-        topics: tuple[str, ...],
-        admin: AIOKafkaAdminClient,
-        consumer: AIOKafkaConsumer,
-        ends: dict[TopicPartition, int],
-    ) -> dict[str, int]:
-        mine = [tp for tp in ends if tp.topic in topics]
-        committed = await admin.list_consumer_group_offsets(f"{self._settings.app_id}-{role}", partitions=mine)
-        offsets = {tp: entry.offset for tp, entry in committed.items() if entry.offset >= 0}
-        unread = [tp for tp in mine if tp not in offsets]
-        if unread:
-            # nothing committed yet: everything that the broker still has waits
-            offsets |= await consumer.beginning_offsets(unread)
-        return _by_topic((tp, max(0, ends[tp] - offsets[tp])) for tp in mine)
 
     async def _read_processes(self) -> None:
         """Ask the operations ports, once a second."""

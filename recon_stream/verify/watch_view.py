@@ -13,10 +13,10 @@ from rich.text import Text
 from recon_stream.domain.breaks import BreakClass
 from recon_stream.domain.event import SOURCE_TOPICS, Verdict
 from recon_stream.storage.verdicts import Move
-from recon_stream.topics import RESULTS
+from recon_stream.topics import GROUPS, RESULTS
 from recon_stream.verify.moves import BreakMove, clock, evidence, money, printable
 from recon_stream.verify.watch_model import Model, match_rate, sources_of
-from recon_stream.verify.watch_sources import GROUPS, TOPICS
+from recon_stream.verify.watch_sources import TOPICS
 
 WIDE = 120
 NEWEST_UNBOUNDED = 12

@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
 from click.testing import CliRunner
 from rich.console import Console
 
+from recon_stream.domain.event import SOURCE_TOPICS
 from recon_stream.registration import register_schemas
 from recon_stream.settings import Settings
-from recon_stream.topics import create_topics
+from recon_stream.topics import create_topics, spans, waiting
 from recon_stream.verify.doctor import CHECKS, doctor, table_of
 from recon_stream.verify.doctor_findings import CHECK_TIMEOUT, Check, Finding, Report, State, examine, worst
 from recon_stream.verify.doctor_machine import check_settings
@@ -107,6 +110,36 @@ async def test_a_healthy_system_has_no_failure(database: Settings) -> None:
     assert findings["PostgreSQL: migrations"].state is State.OK
     assert findings["Redis: scripts"].state is State.OK
     assert "Schema registry: subjects" in findings
+
+
+@pytest.mark.parametrize(
+    ("committed", "expected"),
+    [(None, 60), (-1, 60), (10, 60), (40, 60), (70, 30), (100, 0), (130, 0)],
+    ids=["never", "no offset", "expired since", "just read", "read on", "all", "topic made anew"],
+)
+def test_records_that_wait_are_those_that_kafka_still_has(committed: int | None, expected: int) -> None:
+    """Offsets 40 to 99 are there; a topic of another group's is left out."""
+    place, other = TopicPartition("core_txns", 0), TopicPartition("recon_results", 0)
+    done = {} if committed is None else {place: OffsetAndMetadata(committed, "")}
+    assert waiting({place: (40, 100), other: (0, 7)}, done, SOURCE_TOPICS) == {place: expected}
+
+
+@pytest.mark.stack
+async def test_what_a_group_never_committed_waits_too(database: Settings) -> None:
+    """A worker that reads and never commits has all of it before it; a sum over what it did commit would say that nothing waits."""
+    await create_topics(database)
+    async with AIOKafkaProducer(**database.kafka_client()) as producer:
+        await producer.send_and_wait("gateway_txns", b"any", partition=2)
+    everything = await spans(database, SOURCE_TOPICS, CHECK_TIMEOUT)
+    done = TopicPartition("core_txns", 0)
+    group = f"{database.app_id}-worker"
+    async with AIOKafkaConsumer(**database.kafka_client(), group_id=group, enable_auto_commit=False) as consumer:
+        consumer.assign([done])
+        await consumer.commit({done: everything[done][1]})
+    findings = by_name(await examine(database, SERVICES))
+    expected = sum(end - first for place, (first, end) in everything.items() if place != done)
+    assert expected > 0
+    assert findings[f"Kafka: group {group}"].seen == f"{expected:,} records wait"
 
 
 @pytest.mark.stack

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from recon_stream.apps import web as app
 from recon_stream.stack.ports import free_ports
 
 SECONDS = 60
@@ -90,10 +91,18 @@ def test_web_answers_and_ends_cleanly_while_kafka_is_away(role):
     metrics = web.get("/metrics")[1]
     assert 'recon_build_info{python="' in metrics
     assert "process_resident_memory_bytes" in metrics
+    one = web.get("/metrics?name[]=recon_build_info")[1]
+    assert 'recon_build_info{python="' in one
+    assert "process_resident_memory_bytes" not in one
     for open_by_default in ("/table/", "/router/", "/performance/"):
         assert web.get(open_by_default, web.web_port)[0] == 404
     web.process.send_signal(signal.SIGTERM)
     assert web.process.wait(SECONDS) == 0
+
+
+def test_web_is_not_ready_before_it_listens():
+    """Whoever sends requests to those that are ready must not meet a closed port."""
+    assert app.readiness["server"]() == "it does not listen yet"
 
 
 def test_a_taken_operations_port_is_named_with_its_owner(role):
