@@ -9,12 +9,16 @@ import { AppContext, type App } from "./app/context.ts";
 import { createAppRouter } from "./app/router.tsx";
 import { Session } from "./auth/keycloak.ts";
 import { Failed } from "./components/states.tsx";
+import { startPresence } from "./auth/presence.ts";
+import { mendLanguage } from "./lib/language.ts";
 import { startPreferences } from "./lib/preferences.ts";
 import { LiveSocket } from "./live/socket.ts";
 
 const RETRIES = 2;
 
+mendLanguage();
 startPreferences();
+startPresence();
 const place = document.getElementById("root");
 if (!place) throw new Error("index.html has no place for the application");
 const root = createRoot(place);
@@ -48,7 +52,11 @@ try {
         retry: (failures, error) => failures < RETRIES && !(error instanceof ApiError && error.status >= 400 && error.status < 500),
         staleTime: 5_000,
         refetchOnWindowFocus: true,
+        // a failure is told; "offline" would wait without a word
+        networkMode: "always",
       },
+      // nothing is done later by itself, when nobody looks any more
+      mutations: { networkMode: "always" },
     },
   });
   root.render(

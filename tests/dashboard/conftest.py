@@ -8,20 +8,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from recon_stream.registration import register_schemas
-from recon_stream.security.realm import DASHBOARD
 from recon_stream.settings import Settings
+from recon_stream.stack.ports import free_ports
 from recon_stream.topics import create_topics
 from tests.conftest import own_database
 from tests.dashboard.chromium import browser
-from tests.dashboard.office import Office
+from tests.dashboard.office import MILLISECONDS, Office
 from tests.secured.processes import role
-from tests.security.logins import as_administrator
+from tests.security.logins import dashboard_client
 from tests.web.serving import serving
 
 RULES = Path(__file__).parent.parent.parent / "recon_stream" / "rules" / "demo.toml"
@@ -30,6 +29,7 @@ RULES = Path(__file__).parent.parent.parent / "recon_stream" / "rules" / "demo.t
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """A browser. Its driver keeps an event loop in this thread, so it must end with the file: others start loops of their own."""
+    expect.set_options(timeout=MILLISECONDS)
     with browser() as started:
         yield started
 
@@ -50,19 +50,20 @@ def office(
 ) -> Iterator[Office]:
     """Everything runs, and the dashboard's client may return to where it is served."""
     folders = [tmp_path_factory.mktemp(name) for name in ("worker", "sink", "web")]
+    (port,) = free_ports(1)
     with ExitStack() as stack:
-        desk = stack.enter_context(serving(system, identity, folders[2]))
-        stack.enter_context(role("worker", desk.settings, folders[0]))
-        stack.enter_context(role("sink", desk.settings, folders[1]))
-        admin = as_administrator(identity)
-        client = admin.get_client(admin.get_client_id(DASHBOARD) or "")
-        page = f"{desk.base}/dashboard/"
-        changed = {"redirectUris": [*client["redirectUris"], page], "webOrigins": [*client["webOrigins"], desk.base]}
-        admin.update_client(client["id"], client | changed)
-        stack.callback(put_back, identity, client)
-        yield Office(desk, chromium)
-
-
-def put_back(identity: Settings, client: dict[str, Any]) -> None:
-    """Put the dashboard's client back: other tests look at it too."""
-    as_administrator(identity).update_client(client["id"], client)
+        office = stack.enter_context(
+            Office.open(lambda: serving(system, identity, folders[2], web_port=port), chromium)
+        )
+        stack.enter_context(role("worker", office.desk.settings, folders[0]))
+        stack.enter_context(role("sink", office.desk.settings, folders[1]))
+        page = f"{office.desk.base}/dashboard/"
+        stack.enter_context(
+            dashboard_client(
+                identity,
+                redirectUris=[page],
+                webOrigins=[office.desk.base],
+                attributes={"post.logout.redirect.uris": page},
+            )
+        )
+        yield office

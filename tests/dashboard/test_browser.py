@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from recon_stream.security.roles import Role
 from tests.dashboard.chromium import violations
-from tests.dashboard.office import MILLISECONDS, Office, said
+from tests.dashboard.office import Office, said
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -37,9 +37,9 @@ def test_each_role_sees_its_pages_and_is_refused_the_others(office: Office, who:
         assert set(names) == PAGES[who]
         page.goto(f"{office.base}/audit")
         if "Audit" in PAGES[who]:
-            expect(page.get_by_role("heading", name="Audit")).to_be_visible(timeout=MILLISECONDS)
+            expect(page.get_by_role("heading", name="Audit")).to_be_visible()
         else:
-            expect(page.get_by_text("Your roles do not allow this")).to_be_visible(timeout=MILLISECONDS)
+            expect(page.get_by_text("Your roles do not allow this")).to_be_visible()
 
 
 def test_a_break_appears_is_opened_explained_and_closed_before_ones_eyes(office: Office) -> None:
@@ -47,9 +47,7 @@ def test_a_break_appears_is_opened_explained_and_closed_before_ones_eyes(office:
     txn = new_id()
     with office.seat(Role.OPERATOR, "/exceptions") as page:
         expect(page.get_by_role("status").filter(has_text="Live updates: Live")).to_be_visible()
-        office.report(
-            said(txn, "CORE"), said(txn, "MOBILE"), said(txn, "GATEWAY", amount_minor=12300, currency="EUR")
-        )
+        office.report(said(txn, "CORE"), said(txn, "MOBILE"), said(txn, "GATEWAY", amount_minor=12300, currency="EUR"))
         page.get_by_role("button", name="new").click()
         row = page.get_by_role("row").filter(has_text=txn)
         expect(row).to_contain_text("Amount")
@@ -59,7 +57,7 @@ def test_a_break_appears_is_opened_explained_and_closed_before_ones_eyes(office:
         cell = page.get_by_role("row", name="Amount").get_by_role("cell").filter(has_text="differs")
         expect(cell).to_contain_text("123.00")
         office.report(said(txn, "GATEWAY", revision=1))
-        expect(page.get_by_text("All three sources say the same.")).to_be_visible(timeout=MILLISECONDS)
+        expect(page.get_by_text("All three sources say the same.")).to_be_visible()
         page.get_by_role("radio", name="History").click()
         expect(page.get_by_text("Resolved", exact=True)).to_be_visible()
 
@@ -94,15 +92,15 @@ def test_a_cut_socket_catches_up_without_a_gap(office: Office) -> None:
     """What was reported while the browser was offline stands in the live view once it is back, each record once."""
     before, meanwhile = new_id(), new_id()
     with office.seat(Role.OPERATOR, "/live") as page:
-        expect(page.get_by_text("results/s")).to_be_visible(timeout=MILLISECONDS)
+        expect(page.get_by_text("results/s")).to_be_visible()
         office.report(*(said(before, source) for source in ("CORE", "GATEWAY", "MOBILE")))
         matched = page.get_by_role("row").filter(has_text="Matched")
         expect(matched.filter(has_text=before)).to_have_count(1)
         page.context.set_offline(True)
         office.report(*(said(meanwhile, source) for source in ("CORE", "GATEWAY", "MOBILE")))
-        expect(page.get_by_text("Reconnecting")).to_be_visible(timeout=MILLISECONDS)
+        expect(page.get_by_text("Reconnecting")).to_be_visible()
         page.context.set_offline(False)
-        expect(matched.filter(has_text=meanwhile)).to_have_count(1, timeout=MILLISECONDS)
+        expect(matched.filter(has_text=meanwhile)).to_have_count(1)
         expect(matched.filter(has_text=before)).to_have_count(1)
 
 

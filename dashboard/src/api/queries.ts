@@ -7,7 +7,7 @@ import { dataOf, type Api } from "./client.ts";
 export const PERIODS = { "1h": 3_600, "24h": 86_400, "7d": 604_800 } as const;
 export type PeriodName = keyof typeof PERIODS;
 
-/** The limiter allows three of /mismatches/stats in ten seconds, for all tabs of an address, and the overview asks for two. */
+/** The limiter allows three of /mismatches/stats in ten seconds for all tabs of an address: three of them ask once each, whenever they began. */
 const STATS_MS = 15_000;
 const STATUS_MS = 10_000;
 
@@ -40,19 +40,11 @@ export const allVerdictsQuery = (api: Api, currency?: string) =>
     refetchInterval: STATS_MS,
   });
 
+/** What is open now, whenever it was opened, and what the period has. */
 export const mismatchStatsQuery = (api: Api, period: PeriodName) =>
   queryOptions({
     queryKey: ["mismatches", "stats", period],
     queryFn: ({ signal }) => dataOf(api.GET("/mismatches/stats", { signal, params: { query: { since: since(period) } } })),
     refetchInterval: STATS_MS,
     placeholderData: keepPreviousData,
-  });
-
-/** Breaks of all times: "open" is then what is open now, whenever it was opened. */
-export const openBreaksQuery = (api: Api, currency?: string) =>
-  queryOptions({
-    queryKey: ["mismatches", "stats", "ever", currency],
-    queryFn: ({ signal }) => dataOf(api.GET("/mismatches/stats", { signal, params: { query: { since: EVER, currency } } })),
-    refetchInterval: STATS_MS,
-    staleTime: STATS_MS,
   });

@@ -96,6 +96,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/dashboard": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Leads to the dashboard, with the filters of a view.
+         * @description Leads to the dashboard, with the filters of a view.
+         *
+         *     Public.
+         */
+        get: operations["get_dashboard"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dashboard/config.json": {
         parameters: {
             query?: never;
@@ -432,6 +454,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/backchannel-logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * For Keycloak alone, which posts a logout token here when somebody logs out or is logged out.
+         * @description For Keycloak alone, which posts a logout token here when somebody logs out or is logged out.
+         *
+         *     The session's access tokens are refused from then on, and its websockets end within about a second, at every process.
+         *
+         *     Public.
+         */
+        post: operations["post_backchannel_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/me": {
         parameters: {
             query?: never;
@@ -596,6 +642,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/mismatches/facets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many breaks each value of a filter would show, the other filters being as they are.
+         * @description How many breaks each value of a filter would show, the other filters being as they are.
+         *
+         *     Filters are those of the list. A count says what a click on its value leads to, so the filter that it belongs to is left out of it.
+         *
+         *     Needs `transactions:read`: admin, auditor, operator, viewer.
+         */
+        get: operations["get_mismatches_facets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/mismatches/{break_id}": {
         parameters: {
             query?: never;
@@ -694,8 +764,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Breaks in numbers.
-         * @description Breaks in numbers.
+         * Breaks in numbers: those that are open now, and those that were opened in a period.
+         * @description Breaks in numbers: those that are open now, and those that were opened in a period.
          *
          *     Needs `stats:read`: admin, auditor, operator, viewer.
          */
@@ -759,6 +829,27 @@ export interface components {
              * @default false
              */
             dry_run: boolean;
+        };
+        /**
+         * AgeSum
+         * @description Of those that are open for about so long: opened at or after `since` and before `before`, by which a list can be filtered.
+         */
+        AgeSum: {
+            /** Breaks */
+            breaks: number;
+            /**
+             * Amounts
+             * @description At risk, one for each currency.
+             */
+            amounts: components["schemas"]["Money"][];
+            /** From Seconds */
+            from_seconds: number;
+            /** To Seconds */
+            to_seconds: number | null;
+            /** Since */
+            since: string | null;
+            /** Before */
+            before: string | null;
         };
         /**
          * AuditEntry
@@ -1072,6 +1163,16 @@ export interface components {
             message: string;
         };
         /**
+         * FacetValue
+         * @description A value that a filter can have.
+         */
+        FacetValue: {
+            /** Value */
+            value: string;
+            /** Breaks */
+            breaks: number;
+        };
+        /**
          * FoundFault
          * @description A place at which the chain does not hold.
          */
@@ -1090,6 +1191,11 @@ export interface components {
             role: string;
             /** State */
             state: string;
+            /**
+             * Lag
+             * @description Records that Kafka has and that the processes have not done; null: not known.
+             */
+            lag: number | null;
             /** Members */
             members: components["schemas"]["MemberView"][];
         };
@@ -1150,6 +1256,14 @@ export interface components {
             schema_id: number;
         };
         /**
+         * Logout
+         * @description The form of OpenID Connect Back-Channel Logout; what else is in it is passed over, as that says.
+         */
+        Logout: {
+            /** Logout Token */
+            logout_token: string;
+        };
+        /**
          * Me
          * @description The caller, as the token says.
          */
@@ -1176,6 +1290,11 @@ export interface components {
             client: string;
             /** Host */
             host: string;
+            /**
+             * Partitions
+             * @description Numbers of those that it was given, of any topic.
+             */
+            partitions: number[];
         };
         /**
          * Mismatch
@@ -1243,6 +1362,30 @@ export interface components {
             };
             /** Moves */
             moves: components["schemas"]["MoveView"][];
+        };
+        /**
+         * MismatchFacets
+         * @description By the filter's name, each value that occurs, in order, with the breaks that the list would have by it and all OTHER filters.
+         */
+        MismatchFacets: {
+            /** State */
+            state: components["schemas"]["FacetValue"][];
+            /** Class */
+            class: components["schemas"]["FacetValue"][];
+            /** Source */
+            source: components["schemas"]["FacetValue"][];
+            /** Severity */
+            severity: components["schemas"]["FacetValue"][];
+            /**
+             * Currency
+             * @description With a filter by amount that currency alone, because amounts of different currencies do not compare.
+             */
+            currency: components["schemas"]["FacetValue"][];
+            /**
+             * Capped
+             * @description Whether only the newest 100,000 breaks of a state were counted, so that there may be more.
+             */
+            capped: boolean;
         };
         /**
          * MismatchPage
@@ -1316,6 +1459,7 @@ export interface components {
              * @description Width of a point of the series.
              */
             step_seconds: number;
+            now: components["schemas"]["OpenBreaks"];
             /** Open */
             open: number;
             /** Resolved */
@@ -1395,11 +1539,50 @@ export interface components {
             resolution: string | null;
         };
         /**
+         * OpenBreaks
+         * @description What is open now, whenever it was opened.
+         */
+        OpenBreaks: {
+            /** Open */
+            open: number;
+            /** Classes */
+            classes: components["schemas"]["ClassSum"][];
+            /** Subjects */
+            subjects: components["schemas"]["SubjectSum"][];
+            /** Severities */
+            severities: components["schemas"]["SeveritySum"][];
+            /**
+             * Ages
+             * @description All of them, the youngest first.
+             */
+            ages: components["schemas"]["AgeSum"][];
+        };
+        /**
          * Outcome
          * @description How an action ended.
          * @enum {string}
          */
         Outcome: "ALLOWED" | "DENIED" | "FAILED";
+        /**
+         * PartitionView
+         * @description How far the sink has stored a partition.
+         */
+        PartitionView: {
+            /** Partition */
+            partition: number;
+            /**
+             * Offset
+             * @description Up to which records are stored.
+             */
+            offset: string;
+            /**
+             * Lag
+             * @description As of the topic.
+             */
+            lag: number | null;
+            /** Stored At */
+            stored_at: string | null;
+        };
         /**
          * Place
          * @description Where a record stands in Kafka.
@@ -1512,7 +1695,13 @@ export interface components {
             value: string | null;
             /**
              * Event
-             * @description The event in it, where our schema can read it.
+             * @description The event in it, where our schema can read it; its longs are strings, as amounts are everywhere.
+             * @example {
+             *       "amount_minor": "134702",
+             *       "currency": "EUR",
+             *       "event_id": "E1",
+             *       "revision": 0
+             *     }
              */
             event: {
                 [key: string]: unknown;
@@ -1647,7 +1836,10 @@ export interface components {
         TopicView: {
             /** Topic */
             topic: string;
-            /** Is Source */
+            /**
+             * Is Source
+             * @description Those of the sources are always there, also where nothing has ever come.
+             */
             is_source: boolean;
             /**
              * Offset
@@ -1666,9 +1858,14 @@ export interface components {
             lag: number | null;
             /**
              * Stored At
-             * @description When the last records were.
+             * @description When the last records were; null: nothing has come yet.
              */
-            stored_at: string;
+            stored_at: string | null;
+            /**
+             * Partitions
+             * @description Those of which something is stored, or waits.
+             */
+            partitions: components["schemas"]["PartitionView"][];
         };
         /**
          * Transaction
@@ -2102,6 +2299,62 @@ export interface operations {
         };
     };
     get_: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            302: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /** @description The request is not valid; `errors` names each fault. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Too many calls; try again after `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Something that this needs does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_dashboard: {
         parameters: {
             query?: never;
             header?: never;
@@ -3225,6 +3478,64 @@ export interface operations {
             };
         };
     };
+    post_backchannel_logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["Logout"];
+            };
+        };
+        responses: {
+            /** @description As asked for. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid; `errors` names each fault. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description It cannot be done as things stand; `detail` says why. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Something that this needs does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -3833,6 +4144,108 @@ export interface operations {
                 content: {
                     "text/csv": string;
                     "application/x-ndjson": string;
+                };
+            };
+            /** @description As before: it still has the ETag of `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid; `errors` names each fault. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description No access token, or one that does not hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Your roles do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Too many calls; try again after `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Something that this needs does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_mismatches_facets: {
+        parameters: {
+            query?: {
+                state?: "OPEN" | "RESOLVED";
+                /** @description Any of these classes. */
+                class?: ("INVALID_RECORD" | "IDENTITY_CONFLICT" | "DUPLICATE_ENTRY" | "CURRENCY_MISMATCH" | "DIRECTION_MISMATCH" | "ACCOUNT_MISMATCH" | "AMOUNT_MISMATCH" | "STATUS_MISMATCH" | "MISSING_ENTRY" | "REFERENCE_MISMATCH" | "TIMESTAMP_MISMATCH")[];
+                /** @description A subject that is any of these. */
+                source?: ("CORE" | "GATEWAY" | "MOBILE" | "ALL")[];
+                /** @description Any of these severities. */
+                severity?: ("CRITICAL" | "HIGH" | "MEDIUM" | "LOW")[];
+                currency?: string;
+                /** @description In major units of `currency`, which it needs. */
+                amount_min?: string;
+                /** @description In major units of `currency`, which it needs. */
+                amount_max?: string;
+                /** @description Of any leg; for roles that see account numbers. */
+                account?: string;
+                /** @description The break id, the transaction id or its beginning, an event id, a reference. */
+                text?: string;
+                /** @description First opened at or after this instant. */
+                since?: string;
+                /** @description First opened before this instant. */
+                before?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MismatchFacets"];
                 };
             };
             /** @description As before: it still has the ETag of `If-None-Match`. */

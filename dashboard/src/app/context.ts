@@ -62,6 +62,7 @@ const FLUSH_MS = 250;
 interface Handlers<Name extends Channel> {
   onItems: (items: Items[Name][]) => void;
   onReload: () => void;
+  onBegin?: () => void;
 }
 
 /** Follows a channel while the component is shown and `filter` is given. Items are handed over in batches, four times a second at most. */
@@ -90,6 +91,7 @@ export function useChannel<Name extends Channel>(channel: Name, filter: Filter |
         timer ??= setTimeout(flush, FLUSH_MS);
       },
       onReload: () => newest.current.onReload(),
+      onBegin: () => newest.current.onBegin?.(),
     });
     return () => {
       clearTimeout(timer);

@@ -1,25 +1,35 @@
 /** Keys that work on every page, and the page that tells of all of them. */
 
 import { useNavigate } from "@tanstack/react-router";
-import { useHotkeys } from "react-hotkeys-hook";
+import { useRef } from "react";
+import { useHotkeys, type Options } from "react-hotkeys-hook";
 import { Dialog, Kbd } from "@/components/ui.tsx";
+import { usePreferences } from "@/lib/preferences.ts";
 import { useApp } from "./context.ts";
 import { PAGES } from "./navigation.ts";
+
+/** So long after g, a letter leads to its page. */
+const LETTER_MS = 3000;
+
+/** A key that does something from anywhere on the page: not while one writes or a dialog is open, nor where keys are turned off. */
+export function useShortcut(keys: string, act: (event: KeyboardEvent) => void, options: Options = {}): void {
+  const { keys: isOn } = usePreferences();
+  const isEnabled = isOn === "on" && options.enabled !== false;
+  useHotkeys(keys, act, { ...options, enabled: isEnabled, ignoreEventWhen: () => document.querySelector("dialog[open]") !== null });
+}
 
 export function useGlobalKeys({ onPalette, onHelp }: { onPalette: () => void; onHelp: () => void }): void {
   const { me } = useApp();
   const navigate = useNavigate();
-  const pages = PAGES.filter((page) => me.permissions.includes(page.needs));
+  const since = useRef(-Infinity);
   useHotkeys("mod+k", onPalette, { preventDefault: true, enableOnFormTags: true });
-  useHotkeys("shift+?", onHelp, { useKey: true });
-  useHotkeys(
-    pages.map((page) => `g>${page.letter === "," ? "comma" : page.letter}`),
-    (_, { keys }) => {
-      const page = pages.find(({ letter }) => (letter === "," ? "comma" : letter) === keys?.at(-1));
-      if (page) void navigate({ to: page.to });
-    },
-    { sequenceTimeoutMs: 1200 },
-  );
+  useShortcut("shift+?", onHelp, { useKey: true });
+  // by what the keys say, whatever the keyboard, and by when they were pressed, however busy the page is
+  useShortcut("*", ({ key, timeStamp }) => {
+    const page = timeStamp - since.current <= LETTER_MS && PAGES.find(({ letter, needs }) => letter === key && me.permissions.includes(needs));
+    since.current = key === "g" ? timeStamp : -Infinity;
+    if (page) void navigate({ to: page.to });
+  });
 }
 
 const ELSEWHERE: [string, string][] = [
@@ -33,6 +43,15 @@ const ELSEWHERE: [string, string][] = [
 ];
 
 export function KeyboardHelp({ isOpen, onClose }: { isOpen: boolean; onClose: () => void }) {
+  return (
+    <Dialog title="Keyboard shortcuts" isOpen={isOpen} onClose={onClose}>
+      <Keys />
+    </Dialog>
+  );
+}
+
+/** All keys, with what they do. */
+export function Keys() {
   const { me } = useApp();
   const keys: [string, string][] = [
     ["Ctrl K", "Find a transaction, a page or a command"],
@@ -41,17 +60,15 @@ export function KeyboardHelp({ isOpen, onClose }: { isOpen: boolean; onClose: ()
     ...ELSEWHERE,
   ];
   return (
-    <Dialog title="Keyboard shortcuts" isOpen={isOpen} onClose={onClose}>
-      <dl className="grid grid-cols-[auto_1fr] items-center gap-x-5 gap-y-2 text-sm">
-        {keys.map(([key, what]) => (
-          <div key={key} className="contents">
-            <dt>
-              <Kbd>{key}</Kbd>
-            </dt>
-            <dd>{what}</dd>
-          </div>
-        ))}
-      </dl>
-    </Dialog>
+    <dl className="gap-x-8 text-sm sm:columns-2">
+      {keys.map(([key, what]) => (
+        <div key={key} className="flex break-inside-avoid items-baseline gap-4 py-1">
+          <dt className="w-14 shrink-0">
+            <Kbd>{key}</Kbd>
+          </dt>
+          <dd>{what}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }

@@ -3,7 +3,8 @@
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
 import { ArrowRight, Clock4, LogOut, MoonStar, Search } from "lucide-react";
-import { useEffect, useRef, useState, type ReactNode } from "react";
+import { useState, type ReactNode } from "react";
+import { Modal } from "@/components/ui.tsx";
 import { prefer, usePreferences, useShownTheme } from "@/lib/preferences.ts";
 import { useApp } from "./context.ts";
 import { PAGES } from "./navigation.ts";
@@ -12,20 +13,16 @@ const ITEM = "flex cursor-default items-center gap-3 rounded-md px-3 py-2 text-s
 const GROUP = "[&_[cmdk-group-heading]]:px-3 [&_[cmdk-group-heading]]:py-1.5 [&_[cmdk-group-heading]]:text-xs [&_[cmdk-group-heading]]:text-ink-3";
 
 export function CommandPalette({ isOpen, onClose }: { isOpen: boolean; onClose: () => void }) {
-  const ref = useRef<HTMLDialogElement>(null);
-  useEffect(() => {
-    if (isOpen) ref.current?.showModal();
-    else ref.current?.close();
-  }, [isOpen]);
   return (
-    <dialog
-      ref={ref}
-      aria-label="Find"
+    <Modal
+      isOpen={isOpen}
       onClose={onClose}
-      className="mx-auto mt-[12vh] w-[min(38rem,calc(100vw-2rem))] overflow-hidden rounded-xl border border-line bg-raised p-0 text-ink shadow-lift"
+      closedby="any"
+      aria-label="Find"
+      className="mx-auto mt-[12vh] w-[min(38rem,calc(100vw-2rem))] overflow-hidden rounded-xl border bg-raised shadow-lift"
     >
-      {isOpen && <Commands onClose={onClose} />}
-    </dialog>
+      <Commands onClose={onClose} />
+    </Modal>
   );
 }
 

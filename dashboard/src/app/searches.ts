@@ -1,11 +1,12 @@
 /** The filters that stand in addresses. What is mistyped there falls back to the usual, so no address ever shows an error. */
 
 import * as v from "valibot";
+import { TEXT_MAX } from "@/lib/form.ts";
 import { CLASSES, SEVERITIES, SOURCES, VERDICTS } from "@/lib/words.ts";
 
 const codes = <Code extends string>(known: Record<Code, unknown>) =>
   v.fallback(v.optional(v.array(v.picklist(Object.keys(known) as Code[]))), undefined);
-const text = v.fallback(v.optional(v.pipe(v.union([v.string(), v.number()]), v.transform(String), v.maxLength(512))), undefined);
+const text = v.fallback(v.optional(v.pipe(v.union([v.string(), v.number()]), v.transform(String), v.maxLength(TEXT_MAX))), undefined);
 const at = v.fallback(v.optional(v.pipe(v.string(), v.isoTimestamp())), undefined);
 const currency = v.fallback(v.optional(v.pipe(v.string(), v.regex(/^[A-Z]{3}$/))), undefined);
 const amount = v.fallback(v.optional(v.pipe(v.union([v.string(), v.number()]), v.transform(String), v.regex(/^-?\d{1,19}(\.\d{1,4})?$/))), undefined);

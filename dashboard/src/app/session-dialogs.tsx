@@ -2,6 +2,7 @@
 
 import { LogIn } from "lucide-react";
 import { useEffect, useState, useSyncExternalStore } from "react";
+import { lastUse } from "@/auth/presence.ts";
 import { Button, Dialog } from "@/components/ui.tsx";
 import { useNow } from "@/lib/clock.ts";
 import { duration } from "@/lib/time.ts";
@@ -23,10 +24,14 @@ export function SessionDialogs() {
     return () => clearInterval(timer);
   }, [session]);
 
-  const left = endsAt === undefined ? Infinity : endsAt - now;
+  // tokens are renewed for a page that nobody looks at, too: Keycloak's limit for those counts from the last touch
+  const idleLeft = lastUse() + session.idleMs - now;
+  const left = Math.min(endsAt === undefined ? Infinity : endsAt - now, idleLeft);
   useEffect(() => {
-    if (left <= 0) session.end("expired");
-  }, [left, session]);
+    if (ended || left > 0) return;
+    if (idleLeft <= 0) void session.leave();
+    else session.end("expired");
+  }, [ended, left, idleLeft, session]);
 
   if (ended === "expired") {
     return (

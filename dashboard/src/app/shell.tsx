@@ -1,16 +1,17 @@
 /** The frame around every page: navigation, the state of the live link, search, and who is logged in. */
 
-import { Link, Outlet, useRouterState } from "@tanstack/react-router";
+import { Link, Outlet } from "@tanstack/react-router";
 import { Keyboard, LogOut, Menu as MenuIcon, Search, UserRound, X } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+import { useState } from "react";
 import { Announcer } from "@/components/announcer.tsx";
-import { Badge, Button, IconButton, Kbd, Menu, MenuItem, MenuLabel, MenuLine, classes } from "@/components/ui.tsx";
+import { Badge, Button, IconButton, Kbd, Menu, MenuItem, MenuLabel, MenuLine, Modal, classes } from "@/components/ui.tsx";
 import { useNow } from "@/lib/clock.ts";
 import { usePreferences } from "@/lib/preferences.ts";
 import { clock, zoneName } from "@/lib/time.ts";
 import { useApp, useLinkState, useLiveStatus } from "./context.ts";
 import { KeyboardHelp, useGlobalKeys } from "./keyboard.tsx";
 import { PAGES } from "./navigation.ts";
+import { PageTitle } from "./page-title.tsx";
 import { CommandPalette } from "./palette.tsx";
 import { SessionDialogs } from "./session-dialogs.tsx";
 
@@ -28,7 +29,7 @@ export function Shell() {
         <Navigation />
       </aside>
       <div className="flex min-w-0 flex-1 flex-col">
-        <header className="sticky top-0 z-30 flex h-13 items-center gap-2 border-b border-line bg-surface px-3 md:px-5">
+        <header className="sticky top-0 z-30 flex h-13 items-center gap-2 border-b border-line bg-surface px-3 md:px-6">
           <MobileNavigation />
           <Button look="plain" icon={Search} className="!justify-start text-ink-2 sm:w-72" onClick={() => setPaletteOpen(true)}>
             <span className="hidden sm:inline">Find a transaction or page</span>
@@ -40,7 +41,7 @@ export function Shell() {
           <div className="ml-auto flex items-center gap-1 sm:gap-3">
             <LinkBadge />
             <WallClock />
-            <IconButton icon={Keyboard} label="Keyboard shortcuts" shortcut="?" className="hidden sm:inline-flex" onClick={() => setHelpOpen(true)} />
+            <IconButton icon={Keyboard} label="Keyboard shortcuts" shortcut="?" className="max-sm:hidden" onClick={() => setHelpOpen(true)} />
             <UserMenu />
           </div>
         </header>
@@ -90,19 +91,20 @@ function Navigation({ onNavigate }: { onNavigate?: () => void }) {
 }
 
 function MobileNavigation() {
-  const ref = useRef<HTMLDialogElement>(null);
+  const [isOpen, setOpen] = useState(false);
+  const close = () => setOpen(false);
   return (
     <div className="md:hidden">
-      <IconButton icon={MenuIcon} label="Pages" onClick={() => ref.current?.showModal()} />
-      <dialog ref={ref} aria-label="Pages" className="m-0 h-dvh max-h-none w-64 border-r border-line bg-surface p-0 text-ink">
+      <IconButton icon={MenuIcon} label="Pages" onClick={() => setOpen(true)} />
+      <Modal isOpen={isOpen} onClose={close} closedby="any" aria-label="Pages" className="m-0 h-dvh max-h-none w-64 border-r bg-surface">
         <div className="flex h-full flex-col">
           <div className="flex items-center justify-between border-b border-line pr-2">
             <Brand />
-            <IconButton icon={X} label="Close" onClick={() => ref.current?.close()} />
+            <IconButton icon={X} label="Close" onClick={close} />
           </div>
-          <Navigation onNavigate={() => ref.current?.close()} />
+          <Navigation onNavigate={close} />
         </div>
-      </dialog>
+      </Modal>
     </div>
   );
 }
@@ -154,7 +156,7 @@ function UserMenu() {
       <div className="flex flex-wrap gap-1 px-2.5 pb-2">
         {me.roles.map((role) => (
           <Badge key={role.name} tone="info">
-            {role.name} {role.level}
+            {role.name}, level {role.level}
           </Badge>
         ))}
       </div>
@@ -164,21 +166,4 @@ function UserMenu() {
       </MenuItem>
     </Menu>
   );
-}
-
-/** Tells the tab and screen readers where one has come to, and moves the focus there, as a page load would. */
-function PageTitle() {
-  const path = useRouterState({ select: (state) => state.resolvedLocation?.pathname });
-  const isFirst = useRef(true);
-  useEffect(() => {
-    // the page's own heading is painted with its data
-    const timer = setTimeout(() => {
-      const heading = document.querySelector<HTMLElement>("[data-page-title]");
-      document.title = `${heading?.textContent ?? "recon-stream"} · recon-stream`;
-      if (!isFirst.current) heading?.focus({ preventScroll: true });
-      isFirst.current = false;
-    }, 100);
-    return () => clearTimeout(timer);
-  }, [path]);
-  return null;
 }

@@ -14,6 +14,13 @@ const BASE = import.meta.env.BASE_URL;
 const WANTED = "recon.wanted";
 const REFRESH_BEFORE_SECONDS = 60;
 
+/** keycloak-js throws what Keycloak said, which is no Error. */
+function reasonOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  const { error_description: description, error: code } = (error ?? {}) as { error_description?: string; error?: string };
+  return description ?? code ?? "Keycloak did not say why.";
+}
+
 /** Why somebody has to log in again. */
 export type Ended = "expired" | "signed-out";
 
@@ -22,12 +29,16 @@ export class Session {
   readonly #listeners = new Set<() => void>();
   #refreshing: Promise<boolean> | undefined;
   ended: Ended | undefined;
+  /** So long, in milliseconds, Keycloak keeps a session that nobody uses. */
+  readonly idleMs: number;
 
   private constructor(
     keycloak: Keycloak,
     readonly config: Config,
   ) {
     this.#keycloak = keycloak;
+    const { exp, iat } = keycloak.refreshTokenParsed ?? {};
+    this.idleMs = exp !== undefined && iat !== undefined ? (exp - iat) * 1000 : Infinity;
   }
 
   /** Reads the configuration and logs in. Where nobody is logged in, the browser leaves for Keycloak and this never returns. */
@@ -39,14 +50,21 @@ export class Session {
     const keycloak = new Keycloak({ url, realm, clientId });
     const here = location.pathname + location.search;
     const isReturn = /[#&]state=/.test(location.hash);
-    if (!isReturn) sessionStorage.setItem(WANTED, here);
-    await keycloak.init({
-      onLoad: "login-required",
-      pkceMethod: "S256",
-      // third-party cookies, on which the frame rests, are gone from browsers; refreshing tells the same
-      checkLoginIframe: false,
-      redirectUri: location.origin + BASE,
-    });
+    // after a log-out for want of use, Keycloak leads to the front page, and where somebody was is known still
+    if (!isReturn && (location.pathname !== BASE || location.search || !sessionStorage.getItem(WANTED))) sessionStorage.setItem(WANTED, here);
+    try {
+      await keycloak.init({
+        onLoad: "login-required",
+        pkceMethod: "S256",
+        // third-party cookies, on which the frame rests, are gone from browsers; refreshing tells the same
+        checkLoginIframe: false,
+        redirectUri: location.origin + BASE,
+      });
+    } catch (error) {
+      throw new Error(`Logging in failed: ${reasonOf(error)}`, { cause: error });
+    }
+    // a refused refresh would leave the page at once, with what somebody was writing
+    keycloak.loginRequired = false;
     const wanted = sessionStorage.getItem(WANTED);
     sessionStorage.removeItem(WANTED);
     if (isReturn && wanted?.startsWith(BASE)) history.replaceState(null, "", wanted);
@@ -56,7 +74,8 @@ export class Session {
   /** Epoch milliseconds at which the session ends unless it is refreshed before; undefined where that is not known. */
   get endsAt(): number | undefined {
     const expires = this.#keycloak.refreshTokenParsed?.exp;
-    return expires === undefined ? undefined : expires * 1000;
+    // by this machine's clock, which may be wrong
+    return expires === undefined ? undefined : (expires + (this.#keycloak.timeSkew ?? 0)) * 1000;
   }
 
   /** An access token that is good for a while, refreshed where needed. Undefined once the session has ended. */
@@ -94,6 +113,12 @@ export class Session {
   async login(): Promise<void> {
     sessionStorage.setItem(WANTED, location.pathname + location.search);
     await this.#keycloak.login({ redirectUri: location.origin + BASE });
+  }
+
+  /** Nobody is there: ends the session at Keycloak, whose form then hides this page; whoever logs in comes back to it. */
+  async leave(): Promise<void> {
+    sessionStorage.setItem(WANTED, location.pathname + location.search);
+    await this.logout();
   }
 
   async logout(): Promise<void> {

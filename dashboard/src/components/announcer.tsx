@@ -1,9 +1,8 @@
 /** Short messages: shown for a while in the corner, and said once, calmly, by screen readers. */
 
 import { X } from "lucide-react";
-import { useSyncExternalStore } from "react";
+import { useEffect, useId, useSyncExternalStore } from "react";
 import type { Tone } from "@/lib/words.ts";
-import { classes } from "./ui.tsx";
 
 interface Message {
   id: number;
@@ -16,11 +15,15 @@ const SHOWN_MAX = 4;
 
 let messages: readonly Message[] = [];
 let lastId = 0;
+/** Where they are shown: of those that are there, the last; what lies behind an open dialog is neither seen nor heard. */
+let places: readonly string[] = [];
 const listeners = new Set<() => void>();
+
+const tell = () => listeners.forEach((listener) => listener());
 
 function become(next: readonly Message[]): void {
   messages = next;
-  listeners.forEach((listener) => listener());
+  tell();
 }
 
 function dismiss(id: number): void {
@@ -39,17 +42,26 @@ function subscribe(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
+const NONE: readonly Message[] = [];
+
+/** In the page, and in each dialog as long as it is open. */
 export function Announcer() {
-  const shown = useSyncExternalStore(subscribe, () => messages);
+  const id = useId();
+  useEffect(() => {
+    places = [...places, id];
+    tell();
+    return () => {
+      places = places.filter((place) => place !== id);
+      tell();
+    };
+  }, [id]);
+  const shown = useSyncExternalStore(subscribe, () => (places.at(-1) === id ? messages : NONE));
   return (
     <div role="status" aria-live="polite" className="pointer-events-none fixed right-4 bottom-4 z-50 flex flex-col items-end gap-2">
       {shown.map((message) => (
         <div
           key={message.id}
-          className={classes(
-            "pointer-events-auto flex max-w-96 items-center gap-3 rounded-lg border border-line bg-raised py-2 pr-2 pl-4 text-sm shadow-lift",
-            message.tone === "bad" && "border-bad/60 text-bad",
-          )}
+          className={`pointer-events-auto flex max-w-96 items-center gap-3 rounded-lg border bg-raised py-2 pr-2 pl-4 text-sm shadow-lift ${message.tone === "bad" ? "border-bad/60 text-bad" : "border-line"}`}
         >
           {message.text}
           <button type="button" aria-label="Dismiss" className="rounded p-1 text-ink-3 hover:bg-hover hover:text-ink" onClick={() => dismiss(message.id)}>

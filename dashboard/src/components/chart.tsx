@@ -167,7 +167,7 @@ function options(target: HTMLElement, colors: string[], width: number, zone: Zon
     width: target.clientWidth,
     height: HEIGHT,
     legend: { show: false },
-    padding: [10, 8, 0, 0],
+    padding: [10, 18, 0, 0],
     tzDate: (seconds) => (zone === "utc" ? uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC") : new Date(seconds * 1000)),
     cursor: {
       y: false,

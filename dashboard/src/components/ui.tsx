@@ -1,9 +1,10 @@
 /** The parts that pages are made of. They know how to look and behave, and nothing of transactions. */
 
-import { X, type LucideIcon } from "lucide-react";
+import { ChevronDown, X, type LucideIcon } from "lucide-react";
 import { DropdownMenu, ToggleGroup, Tooltip as RadixTooltip } from "radix-ui";
-import { useEffect, useId, useRef, type ButtonHTMLAttributes, type ComponentProps, type ReactNode } from "react";
+import { useEffect, useId, useRef, type ComponentProps, type ReactNode } from "react";
 import type { Tone } from "@/lib/words.ts";
+import { Announcer } from "./announcer.tsx";
 
 export function classes(...names: (string | false | null | undefined)[]): string {
   return names.filter(Boolean).join(" ");
@@ -16,7 +17,7 @@ const BUTTON = {
   danger: "bg-bad-soft text-bad border-bad/40 hover:brightness-105",
 };
 
-type ButtonProps = ButtonHTMLAttributes<HTMLButtonElement> & {
+type ButtonProps = ComponentProps<"button"> & {
   look?: keyof typeof BUTTON;
   icon?: LucideIcon;
   /** A hint of the key that does the same. */
@@ -37,7 +38,11 @@ export function Button({ look = "plain", icon: Icon, shortcut, className, childr
     >
       {Icon && <Icon aria-hidden className="size-4 shrink-0" />}
       {children}
-      {shortcut && <Kbd>{shortcut}</Kbd>}
+      {shortcut && (
+        <span aria-hidden className="max-sm:hidden">
+          <Kbd>{shortcut}</Kbd>
+        </span>
+      )}
     </button>
   );
 }
@@ -84,11 +89,11 @@ export function Card({ title, aside, children, className, bare }: { title?: Reac
   return (
     <section aria-labelledby={title ? id : undefined} className={classes("min-w-0 rounded-lg border border-line bg-surface", className)}>
       {(title ?? aside) && (
-        <header className="flex min-h-12 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line px-4 py-2">
+        <header className="flex min-h-12 flex-wrap items-center justify-between gap-x-3 gap-y-1 border-b border-line px-4 py-2">
           <h2 id={id} className="text-sm font-semibold">
             {title}
           </h2>
-          <div className="ml-auto flex items-center gap-2 text-xs text-ink-2">{aside}</div>
+          <div className="flex items-center gap-2 text-xs text-ink-2">{aside}</div>
         </header>
       )}
       <div className={bare ? undefined : "p-4"}>{children}</div>
@@ -98,14 +103,14 @@ export function Card({ title, aside, children, className, bare }: { title?: Reac
 
 export function PageHeader({ title, about, children }: { title: ReactNode; about?: ReactNode; children?: ReactNode }) {
   return (
-    <header className="flex flex-wrap items-end gap-x-4 gap-y-2 pb-4">
+    <header className="flex flex-wrap items-end justify-between gap-x-4 gap-y-3 pb-4">
       <div className="min-w-0">
-        <h1 className="text-xl font-semibold tracking-tight" tabIndex={-1} data-page-title>
+        <h1 className="text-xl font-semibold tracking-tight outline-none" tabIndex={-1} data-page-title>
           {title}
         </h1>
         {about && <p className="text-sm text-ink-2">{about}</p>}
       </div>
-      <div className="ml-auto flex flex-wrap items-center gap-2">{children}</div>
+      <div className="flex flex-wrap items-center gap-2">{children}</div>
     </header>
   );
 }
@@ -195,39 +200,78 @@ export function Choice<Value extends string>({ label, value, options, onChange }
   );
 }
 
+interface ModalProps extends Pick<ComponentProps<"dialog">, "aria-label" | "aria-labelledby" | "className" | "closedby"> {
+  isOpen: boolean;
+  onClose: () => void;
+  /** There while it is open only: each time it begins anew. */
+  children: ReactNode;
+}
+
 /** The browser's own dialog: it holds the focus, Escape closes it, and what is behind cannot be reached. */
-export function Dialog({ title, isOpen, onClose, children, className }: { title: string; isOpen: boolean; onClose: () => void; children: ReactNode; className?: string }) {
+export function Modal({ isOpen, children, className, ...rest }: ModalProps) {
   const ref = useRef<HTMLDialogElement>(null);
-  const id = useId();
   useEffect(() => {
     const dialog = ref.current;
-    if (isOpen && !dialog?.open) dialog?.showModal();
+    if (isOpen && dialog && !dialog.open) {
+      dialog.showModal();
+      // the browser would begin with the button that closes it
+      dialog.tabIndex = -1;
+      (dialog.querySelector<HTMLElement>("input, select") ?? dialog).focus();
+    }
     if (!isOpen && dialog?.open) dialog.close();
   }, [isOpen]);
   return (
-    <dialog
-      ref={ref}
-      aria-labelledby={id}
-      onClose={onClose}
-      className={classes("m-auto w-[min(34rem,calc(100vw-2rem))] rounded-xl border border-line bg-raised p-0 text-ink shadow-lift", className)}
-    >
+    <dialog ref={ref} className={classes("border-line p-0 text-ink outline-none", className)} {...rest}>
       {isOpen && (
         <>
-          <header className="flex items-center gap-2 border-b border-line py-2 pr-2 pl-5">
-            <h2 id={id} className="text-base font-semibold">
-              {title}
-            </h2>
-            <IconButton icon={X} label="Close" className="ml-auto" onClick={onClose} />
-          </header>
-          <div className="p-5">{children}</div>
+          {children}
+          <Announcer />
         </>
       )}
     </dialog>
   );
 }
 
+interface DialogProps extends Pick<ModalProps, "isOpen" | "onClose" | "children"> {
+  title: string;
+  className?: string;
+}
+
+/** In the middle of the window, with a title. */
+export function Dialog({ title, onClose, children, className, isOpen }: DialogProps) {
+  const id = useId();
+  return (
+    <Modal
+      isOpen={isOpen}
+      onClose={onClose}
+      aria-labelledby={id}
+      className={classes("m-auto w-[min(34rem,calc(100vw-2rem))] rounded-xl border bg-raised shadow-lift", className)}
+    >
+      <header className="sticky top-0 z-10 flex items-center gap-2 border-b border-line bg-raised py-2 pr-2 pl-5">
+        <h2 id={id} className="text-base font-semibold">
+          {title}
+        </h2>
+        <IconButton icon={X} label="Close" className="ml-auto" onClick={onClose} />
+      </header>
+      <div className="p-5">{children}</div>
+    </Modal>
+  );
+}
+
 export const INPUT =
   "h-9 rounded-md border border-line-strong/60 bg-surface px-3 text-sm text-ink placeholder:text-ink-3 focus-visible:outline-offset-0 aria-invalid:border-bad";
+
+/** One of a few, by the browser's own list. */
+export function Select({ className, children, ...rest }: ComponentProps<"select">) {
+  return (
+    <span className={classes("relative inline-flex", className)}>
+      <select className={`${INPUT} w-full appearance-none pr-9 font-normal`} {...rest}>
+        {children}
+      </select>
+      <ChevronDown aria-hidden className="pointer-events-none absolute top-2.5 right-2.5 size-4 text-ink-2" />
+    </span>
+  );
+}
 
 /** An input or select with its label above. */
 export function Field({ label, hint, children }: { label: string; hint?: string | undefined; children: ReactNode }) {

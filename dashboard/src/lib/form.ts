@@ -1,5 +1,8 @@
 /** What a form holds when it is sent. */
 
+/** Longer texts the API refuses; it counts bytes, and says so. */
+export const TEXT_MAX = 500;
+
 /** The trimmed text of a field; undefined where it is empty. */
 export function said(form: FormData, name: string): string | undefined {
   const value = form.get(name);

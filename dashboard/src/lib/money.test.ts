@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { count, grouped, majorOf, share, shareOf, short, signed, written } from "./money.ts";
+import { count, grouped, groupedIn, majorOf, share, shareOf, short, signed, written } from "./money.ts";
 
 const NARROW = "\u202f";
 
@@ -21,10 +21,16 @@ describe("amounts", () => {
     expect(written({ minor: "1234", major: null, currency: "???" })).toBe(`1${NARROW}234 minor units ???`);
   });
 
+  it("are grouped in sentences too, and nothing else is", () => {
+    expect(groupedIn("INV-2026 of 12345: Core says 1284500.00 EUR; Mobile says -1200 JPY.")).toBe(
+      `INV-2026 of 12345: Core says 1${NARROW}284${NARROW}500.00 EUR; Mobile says -1${NARROW}200 JPY.`,
+    );
+  });
+
   it("have a plus as differences, but for nothing", () => {
-    expect(signed({ minor: "150", major: "1.50", currency: "EUR" })).toBe("+1.50 EUR");
-    expect(signed({ minor: "-150", major: "-1.50", currency: "EUR" })).toBe("\u22121.50 EUR");
-    expect(signed({ minor: "0", major: "0.00", currency: "EUR" })).toBe("0.00 EUR");
+    expect(signed({ minor: "150", major: "1.50", currency: "EUR" })).toBe("+1.50");
+    expect(signed({ minor: "-150", major: "-1.50", currency: "EUR" })).toBe("\u22121.50");
+    expect(signed({ minor: "0", major: "0.00", currency: "EUR" })).toBe("0.00");
   });
 });
 

@@ -36,9 +36,14 @@ export function written(amount: Amount): string {
   return `${figure(amount)} ${amount.currency}`;
 }
 
-/** With a plus where it is positive: for differences. */
+/** The amounts in a sentence of the server, grouped: "Core says 1284500.00 EUR" -> "Core says 1 284 500.00 EUR". */
+export function groupedIn(sentence: string): string {
+  return sentence.replace(/(?<![\w.])\d{4,}(\.\d+)?(?= [A-Z]{3}\b)/g, grouped);
+}
+
+/** The number, with a plus where it is positive: for differences. */
 export function signed(amount: Amount): string {
-  return amount.minor.startsWith("-") || /^0+$/.test(amount.minor) ? written(amount) : `+${written(amount)}`;
+  return amount.minor.startsWith("-") || /^0+$/.test(amount.minor) ? figure(amount) : `+${figure(amount)}`;
 }
 
 /** 1234567 -> "1 234 567". For counts, which are numbers. */

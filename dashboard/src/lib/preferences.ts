@@ -7,14 +7,17 @@ export interface Preferences {
   theme: "system" | "light" | "dark";
   zone: Zone;
   density: "comfortable" | "compact";
+  /** Whether single letters do something; speech input presses them by chance. */
+  keys: "on" | "off";
 }
 
 const KEY = "recon.preferences";
-const USUAL: Preferences = { theme: "system", zone: "utc", density: "comfortable" };
+const USUAL: Preferences = { theme: "system", zone: "utc", density: "comfortable", keys: "on" };
 const ALLOWED: { [name in keyof Preferences]: readonly Preferences[name][] } = {
   theme: ["system", "light", "dark"],
   zone: ["utc", "local"],
   density: ["comfortable", "compact"],
+  keys: ["on", "off"],
 };
 
 const dark = window.matchMedia("(prefers-color-scheme: dark)");

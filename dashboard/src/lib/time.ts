@@ -20,16 +20,21 @@ export function zoneName(at: Date, zone: Zone): string {
   return `${minutes < 0 ? "\u2212" : "+"}${String(hours).padStart(2, "0")}:${String(rest).padStart(2, "0")}`;
 }
 
-/** "2026-11-26 10:58:03 UTC". */
-export function instant(iso: string, zone: Zone): string {
-  const at = new Date(iso);
-  return `${day(iso, zone)} ${clock(iso, zone)} ${zoneName(at, zone)}`;
+/** "2026-11-26 10:58:03 UTC"; with `milliseconds`, "2026-11-26 10:58:03.120 UTC". */
+export function instant(iso: string, zone: Zone, milliseconds = false): string {
+  return `${day(iso, zone)} ${clock(iso, zone, milliseconds)} ${zoneName(new Date(iso), zone)}`;
 }
 
 /** "2026-11-26". */
 export function day(iso: string, zone: Zone): string {
   const { year, month, day: date } = parts(new Date(iso), zone);
   return `${year}-${month}-${date}`;
+}
+
+/** Calendar days from one instant to another, both in epoch milliseconds; 0 where one is none. */
+export function daysBetween(from: number, to: number, zone: Zone): number {
+  const [first, second] = [from, to].map((at) => (Math.abs(at) <= 8.64e15 ? Date.parse(day(new Date(at).toISOString(), zone)) : NaN)) as [number, number];
+  return Math.round((second - first) / 86_400_000) || 0;
 }
 
 /** "10:58:03"; with `milliseconds`, "10:58:03.120". */
@@ -50,6 +55,17 @@ export function duration(seconds: number): string {
   const next = STEPS[at + 1];
   const rest = next ? Math.floor((whole % step[0]) / next[0]) : 0;
   return `${Math.floor(whole / step[0])} ${step[1]}${next && rest ? ` ${rest} ${next[1]}` : ""}`;
+}
+
+/** "28 ms", "1.4 s", "2 min". */
+function milliseconds(number: number): string {
+  if (number < 1000) return `${Math.round(number)} ms`;
+  return number < 10_000 ? `${(number / 1000).toFixed(1)} s` : duration(number / 1000);
+}
+
+/** "after 28 ms, 95 % within 61 ms". */
+export function latency({ p50, p95 }: { p50: number; p95: number }): string {
+  return `after ${milliseconds(p50)}, 95\u202f% within ${milliseconds(p95)}`;
 }
 
 /** "12 s ago"; "in 3 min" for what is to come. */

@@ -33,8 +33,8 @@ export const CLASSES = {
 
 export const SEVERITIES = {
   CRITICAL: { label: "Critical", tone: "bad" },
-  HIGH: { label: "High", tone: "bad" },
-  MEDIUM: { label: "Medium", tone: "warn" },
+  HIGH: { label: "High", tone: "warn" },
+  MEDIUM: { label: "Medium", tone: "info" },
   LOW: { label: "Low", tone: "quiet" },
 } satisfies Record<string, { label: string; tone: Tone }>;
 

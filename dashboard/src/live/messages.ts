@@ -31,6 +31,7 @@ export interface Filter {
   class?: string[] | undefined;
   source?: string[] | undefined;
   currency?: string[] | undefined;
+  txn_id?: string[] | undefined;
 }
 
 export interface StatsMessage {
@@ -40,6 +41,8 @@ export interface StatsMessage {
   mismatches: number;
   dead_letters: number;
   verdicts: Record<string, number>;
+  /** From the causing record to the verdict; null where there was none. */
+  latency_ms: { p50: number; p95: number } | null;
 }
 
 export interface StatusMessage {

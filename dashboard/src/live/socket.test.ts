@@ -90,6 +90,21 @@ it("subscribes what is wanted once the server has said hello", async () => {
   expect(end.subscriptions()).toEqual([{ type: "subscribe", channel: "results", filter: { verdict: ["BROKEN"] } }]);
 });
 
+it("says from when on it is told, once", async () => {
+  const onBegin = vi.fn();
+  socket.listen("results", { filter: {}, onItems: () => undefined, onReload: () => undefined, onBegin });
+  const end = await start();
+  end.hello();
+  expect(onBegin).not.toHaveBeenCalled();
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "10" } });
+  expect(onBegin).toHaveBeenCalledOnce();
+  end.cut();
+  await vi.advanceTimersByTimeAsync(1_000);
+  newest().hello();
+  newest().tell({ type: "subscribed", channel: "results", position: { "0": "10" } });
+  expect(onBegin).toHaveBeenCalledOnce();
+});
+
 it("goes on after a break where it was", async () => {
   follow();
   const end = await start();
@@ -130,6 +145,89 @@ it("says that the lists must be read anew, and goes on from there", async () => 
   expect(newest().subscriptions()[0]).toMatchObject({ from: { "0": "90" } });
 });
 
+const lost = (channel: string | null, code = "unavailable") => ({ type: "error", code, detail: "Try again.", channel });
+
+it("subscribes a channel again that the server has dropped, where it was, and is not live meanwhile", async () => {
+  vi.spyOn(Math, "random").mockReturnValue(0.5);
+  follow({ verdict: ["BROKEN"] });
+  const end = await start();
+  end.hello();
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "10" } });
+  for (const [failures, wait] of [500, 1_000, 2_000, 4_000, 8_000, 8_000].entries()) {
+    end.tell(lost("results"));
+    expect(socket.state).toBe("reconnecting");
+    await vi.advanceTimersByTimeAsync(wait - 1);
+    end.tell({ type: "status" });
+    expect(end.subscriptions()).toHaveLength(failures + 1);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(end.subscriptions().at(-1)).toMatchObject({ filter: { verdict: ["BROKEN"] }, from: { "0": "10" } });
+    // what it missed may still be out of reach
+    end.tell({ type: "subscribed", channel: "results", position: { "0": "10" } });
+    expect(socket.state).toBe("reconnecting");
+  }
+  end.tell({ type: "messages", channel: "results", position: { "0": "11" }, items: [item("11")] });
+  expect([socket.state, told]).toEqual(["live", [item("11")]]);
+  await vi.advanceTimersByTimeAsync(9_000);
+  expect(end.subscriptions()).toHaveLength(7);
+  vi.restoreAllMocks();
+});
+
+it("is live again after a while on a channel that was lost and has nothing to tell", async () => {
+  follow();
+  const end = await start();
+  end.hello();
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "10" } });
+  end.tell(lost("results"));
+  await vi.advanceTimersByTimeAsync(1_000);
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "10" } });
+  await vi.advanceTimersByTimeAsync(9_000);
+  end.tell({ type: "status" });
+  expect(socket.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(socket.state).toBe("live");
+});
+
+it("subscribes again what was refused before it had begun, in whatever words", async () => {
+  follow();
+  const end = await start();
+  end.hello();
+  end.tell({ type: "subscribed", channel: "status", position: null });
+  end.tell({ type: "subscribed", channel: "stats", position: null });
+  end.tell(lost(null));
+  expect(socket.state).toBe("reconnecting");
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(end.subscriptions()).toHaveLength(2);
+  end.tell({ type: "subscribed", channel: "results", position: { "0": "1" } });
+  expect(socket.state).toBe("live");
+  end.tell({ type: "messages", channel: "results", position: { "0": "2" }, items: [item("2")] });
+  expect(told).toEqual([item("2")]);
+});
+
+it("does not ask again for what the roles do not allow", async () => {
+  follow();
+  const end = await start();
+  end.hello();
+  end.tell(lost("results", "forbidden"));
+  expect(socket.state).toBe("live");
+  await vi.advanceTimersByTimeAsync(9_000);
+  expect(end.subscriptions()).toHaveLength(1);
+});
+
+it("renews itself again where that failed", async () => {
+  const end = await start();
+  end.hello(64);
+  const renewals = () => end.said.filter((message) => message.type === "renew");
+  for (const channel of ["status", "stats"]) end.tell({ type: "subscribed", channel, position: null });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(renewals()).toHaveLength(1);
+  end.tell(lost(null));
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(renewals()).toHaveLength(1);
+  end.tell({ type: "status" });
+  await vi.advanceTimersByTimeAsync(7_000);
+  expect(renewals()).toHaveLength(2);
+});
+
 it("takes silence for a dead connection", async () => {
   const end = await start();
   end.hello();
@@ -151,10 +249,10 @@ it("renews itself before its token ends, once", async () => {
   expect(end.said.filter((message) => message.type === "renew")).toEqual([{ type: "renew", token: "fresh" }]);
 });
 
-it("says that the token has run out, and tries again with another", async () => {
+it.each([4401, 4403])("says that the token or its session is over (%i), and tries again with another", async (code) => {
   const end = await start();
   end.hello();
-  end.cut(4401);
+  end.cut(code);
   expect(onExpired).toHaveBeenCalledOnce();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(FarEnd.all).toHaveLength(2);

@@ -1,22 +1,26 @@
 /** The audit trail: who did what, and whether the chain that holds it was last found whole. */
 
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { ShieldAlert, ShieldCheck, ShieldQuestion } from "lucide-react";
-import { Fragment, useState, type SyntheticEvent } from "react";
+import { RefreshCw, Search, ShieldAlert, ShieldCheck, ShieldQuestion, SlidersHorizontal } from "lucide-react";
+import { Fragment, useEffect, useRef, useState, type SyntheticEvent } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
-import { useApp } from "@/app/context.ts";
+import { useApp, useMay } from "@/app/context.ts";
 import type { AuditSearch } from "@/app/searches.ts";
+import { Export } from "@/components/export.tsx";
 import { More } from "@/components/more.tsx";
 import { Scrollable } from "@/components/scrollable.tsx";
-import { Empty, Failed, FilteredEmpty, Loading } from "@/components/states.tsx";
-import { Badge, Button, Card, Field, INPUT, PageHeader, classes } from "@/components/ui.tsx";
+import { Empty, Failed, FilteredEmpty, Loading, Stale } from "@/components/states.tsx";
+import { Badge, Button, Card, Field, INPUT, PageHeader, Select, classes } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
 import { said, saidInstant } from "@/lib/form.ts";
+import { useIsNarrow } from "@/lib/narrow.ts";
+import { queryString } from "@/lib/query.ts";
 import { plural, readable, type Tone } from "@/lib/words.ts";
 
 const route = getRouteApi("/audit");
-const OUTCOMES: Record<string, Tone> = { ALLOWED: "good", DENIED: "bad", FAILED: "warn" };
+/** What is usual is quiet, so that the rest stands out. */
+const OUTCOMES: Record<string, Tone> = { ALLOWED: "quiet", DENIED: "bad", FAILED: "warn" };
 const TEXTS = [
   ["actor", "Who"],
   ["action", "Action"],
@@ -29,9 +33,11 @@ export function Audit() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { api } = useApp();
+  const queries = useQueryClient();
+  const mayExport = useMay("export");
   const list = useInfiniteQuery({
     queryKey: ["audit", search],
-    queryFn: ({ signal, pageParam }) => 
+    queryFn: ({ signal, pageParam }) =>
       dataOf(
         api.GET("/audit", {
           signal,
@@ -44,14 +50,18 @@ export function Audit() {
     refetchOnWindowFocus: false,
   });
   const rows = list.data?.pages.flatMap((page) => page.items) ?? [];
-  const isFiltered = Object.keys(search).length > 0;
+  const isFiltered = holds(search);
   return (
     <>
       <PageHeader title="Audit" about="Who did what, when, from where, and how it ended. Reading it is recorded too.">
-        <Button onClick={() => void list.refetch()}>Refresh</Button>
+        {list.isError && <Stale updatedAt={list.dataUpdatedAt} error={list.error} />}
+        <Button icon={RefreshCw} onClick={() => void queries.invalidateQueries({ queryKey: ["audit"] })}>
+          Refresh
+        </Button>
+        {mayExport && <Export pathOf={(format) => `/audit/export?${queryString({ ...search, format })}`} />}
       </PageHeader>
       <Verification />
-      <Filters key={JSON.stringify(search)} search={search} onSearch={(next) => void navigate({ search: next })} />
+      <Filters search={search} onSearch={(next) => void navigate({ search: next })} />
       <Card bare>
         {list.isError && !list.data ? (
           <Failed error={list.error} onRetry={() => void list.refetch()} />
@@ -72,36 +82,56 @@ export function Audit() {
   );
 }
 
+/** Whether any filter does; what was mistyped in the address may stand there as undefined. */
+function holds(search: AuditSearch): boolean {
+  return queryString(search) !== "";
+}
+
 /** The API takes several of some; a form here asks for one. */
 function listed<Value>(value: Value | undefined): Value[] | undefined {
   return value === undefined ? undefined : [value];
 }
 
+/** What the last verification found, and what became of the chain since: it only ever grows. */
 function Verification() {
   const { api } = useApp();
-  const { data, isError } = useQuery({
+  const { data, error, isError, dataUpdatedAt, refetch } = useQuery({
     queryKey: ["audit", "verification"],
     queryFn: ({ signal }) => dataOf(api.GET("/audit/verification", { signal })),
     refetchOnWindowFocus: false,
   });
-  if (isError) return null;
+  if (isError && !data) {
+    return (
+      <Card bare className="mb-4 border-l-4 border-l-warn">
+        <Failed error={error} what="verification" onRetry={() => void refetch()} />
+      </Card>
+    );
+  }
   const last = data?.verification;
   const behind = data && last ? data.last_seq - last.last_seq : 0;
-  const Icon = !last ? ShieldQuestion : last.ok ? ShieldCheck : ShieldAlert;
+  const isShorter = behind < 0;
+  const isWhole = last?.ok && !isShorter;
+  const Icon = !last ? ShieldQuestion : isWhole ? ShieldCheck : ShieldAlert;
   return (
-    <Card className={classes("mb-4 border-l-4", last ? (last.ok ? "border-l-good" : "border-l-bad") : "border-l-line-strong")}>
+    <Card className={classes("mb-4 border-l-4", last ? (isWhole ? "border-l-good" : "border-l-bad") : "border-l-line-strong")}>
       <div className="flex flex-wrap items-center gap-x-4 gap-y-2 text-sm">
-        <Icon aria-hidden className={classes("size-6", last ? (last.ok ? "text-good" : "text-bad") : "text-ink-3")} />
+        <Icon aria-hidden className={classes("size-6", last ? (isWhole ? "text-good" : "text-bad") : "text-ink-3")} />
         <div className="min-w-0">
           <p className="font-semibold">
             {!data ? "Reading the last verification…" : !last ? "The chain has not been verified yet" : last.ok ? "The chain was whole" : `${plural(last.faults, "fault")} in the chain`}
           </p>
+          {isShorter && (
+            <p role="alert" className="font-semibold text-bad">
+              The trail is shorter than when it was verified: it ends at number <span className="figures">{data?.last_seq}</span> now, {plural(-behind, "entry has", "entries have")} been
+              removed.
+            </p>
+          )}
           <p className="text-ink-2">
             {last ? (
               <>
                 Verified <Instant at={last.at} as="ago" />: {plural(last.examined, "entry", "entries")}, up to number{" "}
                 <span className="figures">{last.last_seq}</span>.{" "}
-                {behind > 0 ? `${plural(behind, "entry has", "entries have")} come since.` : "None has come since."}
+                {behind > 0 ? `${plural(behind, "entry has", "entries have")} come since.` : behind === 0 && "None has come since."}
               </>
             ) : (
               <>
@@ -109,6 +139,7 @@ function Verification() {
               </>
             )}
           </p>
+          {isError && <Stale updatedAt={dataUpdatedAt} error={error} />}
           {last && !last.ok && (
             <ul className="pt-1 text-bad">
               {last.examples.map((fault) => (
@@ -130,6 +161,28 @@ function Verification() {
 }
 
 function Filters({ search, onSearch }: { search: AuditSearch; onSearch: (search: AuditSearch) => void }) {
+  const isNarrow = useIsNarrow();
+  const [isOpen, setOpen] = useState(holds(search));
+  const form = useRef<HTMLFormElement>(null);
+  useEffect(() => {
+    // the address says what holds: after the back button too, and without taking the focus from a field
+    for (const field of form.current?.querySelectorAll<HTMLInputElement | HTMLSelectElement>("input, select") ?? []) {
+      const value = search[field.name as keyof AuditSearch] ?? "";
+      field.value = field.type === "datetime-local" ? value.slice(0, 16) : value;
+    }
+  }, [search]);
+  const clear = () => {
+    onSearch({});
+    // the button goes away
+    form.current?.querySelector("input")?.focus();
+  };
+  if (isNarrow && !isOpen) {
+    return (
+      <Button icon={SlidersHorizontal} className="mb-4 self-start" onClick={() => setOpen(true)}>
+        Filters
+      </Button>
+    );
+  }
   const submit = (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
@@ -141,21 +194,21 @@ function Filters({ search, onSearch }: { search: AuditSearch; onSearch: (search:
     });
   };
   return (
-    <form onSubmit={submit} className="flex flex-wrap items-end gap-3 pb-4" aria-label="Filters of the audit trail">
+    <form ref={form} onSubmit={submit} className="grid grid-cols-2 items-end gap-3 pb-4 md:grid-cols-3 xl:grid-cols-5" aria-label="Filters of the audit trail">
       {TEXTS.map(([name, label]) => (
         <Field key={name} label={label}>
-          <input name={name} defaultValue={search[name]} className={`${INPUT} w-36 font-normal`} />
+          <input name={name} defaultValue={search[name]} className={`${INPUT} font-normal`} />
         </Field>
       ))}
       <Field label="Outcome">
-        <select name="outcome" defaultValue={search.outcome ?? ""} className={`${INPUT} font-normal`}>
+        <Select name="outcome" defaultValue={search.outcome ?? ""}>
           <option value="">Any</option>
           {Object.keys(OUTCOMES).map((code) => (
             <option key={code} value={code}>
               {readable(code)}
             </option>
           ))}
-        </select>
+        </Select>
       </Field>
       <Field label="From (UTC)">
         <input type="datetime-local" name="since" defaultValue={search.since?.slice(0, 16)} className={`${INPUT} font-normal`} />
@@ -163,18 +216,46 @@ function Filters({ search, onSearch }: { search: AuditSearch; onSearch: (search:
       <Field label="Before (UTC)">
         <input type="datetime-local" name="before" defaultValue={search.before?.slice(0, 16)} className={`${INPUT} font-normal`} />
       </Field>
-      <Button type="submit" look="primary">
-        Search
-      </Button>
-      <Button look="quiet" onClick={() => onSearch({})}>
-        Clear
-      </Button>
+      <div className="flex gap-2">
+        <Button type="submit" look="primary" icon={Search}>
+          Search
+        </Button>
+        {holds(search) && (
+          <Button look="quiet" onClick={clear}>
+            Clear
+          </Button>
+        )}
+      </div>
     </form>
   );
 }
 
 function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
   const [open, setOpen] = useState<number>();
+  const isNarrow = useIsNarrow();
+  if (isNarrow) {
+    return (
+      <ul>
+        {rows.map((row) => (
+          <li key={row.seq} className="flex flex-col gap-1 border-b border-line px-4 py-2.5 text-sm">
+            <span className="flex items-center justify-between gap-3">
+              <span className="font-mono text-[0.92em] break-all">{row.action}</span>
+              <Badge tone={OUTCOMES[row.outcome] ?? "quiet"}>{readable(row.outcome)}</Badge>
+            </span>
+            <span className="font-mono text-xs break-all text-ink-2">{row.object}</span>
+            <span className="figures flex flex-wrap items-baseline gap-x-3 text-xs text-ink-2">
+              <span>{row.actor}</span>
+              <Instant at={row.at} />
+              <span className="ml-auto">
+                <MoreButton seq={row.seq} open={open} onOpen={setOpen} />
+              </span>
+            </span>
+            {open === row.seq && <Details of={row} />}
+          </li>
+        ))}
+      </ul>
+    );
+  }
   return (
     <Scrollable label="Entries">
       <table className="w-full min-w-200 text-sm">
@@ -198,7 +279,7 @@ function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
                 <td className="px-4 py-2 whitespace-nowrap">
                   {row.actor} <span className="text-xs text-ink-3">{row.role !== row.actor && row.role}</span>
                 </td>
-                <td className="px-4 py-2 whitespace-nowrap">{row.action}</td>
+                <td className="px-4 py-2 font-mono text-[0.92em] whitespace-nowrap">{row.action}</td>
                 <td className="max-w-80 truncate px-4 py-2 font-mono text-[0.92em]" title={row.object}>
                   {row.object}
                 </td>
@@ -207,29 +288,13 @@ function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
                 </td>
                 <td className="figures px-4 py-2">{row.address}</td>
                 <td className="px-4 py-2 text-right">
-                  <button
-                    type="button"
-                    aria-expanded={open === row.seq}
-                    className="text-accent hover:underline"
-                    onClick={() => setOpen(open === row.seq ? undefined : row.seq)}
-                  >
-                    {open === row.seq ? "Less" : "More"} <span className="sr-only">of entry {row.seq}</span>
-                  </button>
+                  <MoreButton seq={row.seq} open={open} onOpen={setOpen} />
                 </td>
               </tr>
               {open === row.seq && (
                 <tr className="border-b border-line bg-sunken">
                   <td colSpan={8} className="px-4 py-3">
-                    <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-5 gap-y-1 font-mono text-xs break-all">
-                      <dt className="text-ink-2">Request</dt>
-                      <dd>{row.request_id}</dd>
-                      <dt className="text-ink-2">Session</dt>
-                      <dd>{row.session}</dd>
-                      <dt className="text-ink-2">Hash</dt>
-                      <dd>{row.hash}</dd>
-                      <dt className="text-ink-2">Detail</dt>
-                      <dd className="whitespace-pre-wrap">{JSON.stringify(row.detail, null, 2)}</dd>
-                    </dl>
+                    <Details of={row} />
                   </td>
                 </tr>
               )}
@@ -238,5 +303,40 @@ function Entries({ rows }: { rows: Schema["AuditEntry"][] }) {
         </tbody>
       </table>
     </Scrollable>
+  );
+}
+
+interface MoreButtonProps {
+  seq: number;
+  open: number | undefined;
+  onOpen: (seq: number | undefined) => void;
+}
+
+function MoreButton({ seq, open, onOpen }: MoreButtonProps) {
+  const isOpen = open === seq;
+  return (
+    <button type="button" aria-expanded={isOpen} className="text-accent hover:underline" onClick={() => onOpen(isOpen ? undefined : seq)}>
+      {isOpen ? "Less" : "More"} <span className="sr-only">of entry {seq}</span>
+    </button>
+  );
+}
+
+function Details({ of: { object, request_id, session, hash, address, detail } }: { of: Schema["AuditEntry"] }) {
+  return (
+    <dl className="grid grid-cols-[auto_minmax(0,1fr)] gap-x-5 gap-y-1 font-mono text-xs break-all">
+      {[
+        ["Object", object],
+        ["Address", address],
+        ["Request", request_id],
+        ["Session", session],
+        ["Hash", hash],
+        ["Detail", JSON.stringify(detail, null, 2)],
+      ].map(([name, value]) => (
+        <div key={name} className="contents">
+          <dt className="text-ink-2">{name}</dt>
+          <dd className="whitespace-pre-wrap">{value}</dd>
+        </div>
+      ))}
+    </dl>
   );
 }

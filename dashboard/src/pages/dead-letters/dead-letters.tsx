@@ -2,18 +2,21 @@
 
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
+import { X } from "lucide-react";
 import { useState } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
 import { useApp, useChannel } from "@/app/context.ts";
 import { More } from "@/components/more.tsx";
 import { Scrollable } from "@/components/scrollable.tsx";
 import { Empty, Failed, FilteredEmpty, Loading, Stale } from "@/components/states.tsx";
-import { Badge, Button, Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
+import { Button, Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
 import { count } from "@/lib/money.ts";
-import { plural, readable, type Tone } from "@/lib/words.ts";
+import { useIsNarrow } from "@/lib/narrow.ts";
+import { plural, type Tone } from "@/lib/words.ts";
+import { remember, waiting, type Fresh } from "./fresh.ts";
 import { Letter } from "./letter.tsx";
-import { REASONS } from "./reasons.ts";
+import { reasonName, REASONS } from "./reasons.ts";
 
 const route = getRouteApi("/dead-letters");
 
@@ -28,7 +31,7 @@ export function DeadLetters() {
   const { reason, topic, state = "OPEN", letter } = route.useSearch();
   const navigate = route.useNavigate();
   const { api } = useApp();
-  const [fresh, setFresh] = useState(0);
+  const [fresh, setFresh] = useState<readonly Fresh[]>([]);
   const reasons = useQuery({
     queryKey: ["dead-letters", "reasons"],
     queryFn: ({ signal }) => dataOf(api.GET("/dead-letters/reasons", { signal })),
@@ -45,32 +48,32 @@ export function DeadLetters() {
     refetchOnWindowFocus: false,
   });
   useChannel("dead_letters", {}, {
-    onItems: (items) => setFresh((number) => number + items.length),
+    onItems: (items) => setFresh((known) => remember(known, items, Date.now())),
     onReload: () => void list.refetch(),
   }); // prettier-ignore
 
   const set = (search: Partial<ReturnType<typeof route.useSearch>>) => void navigate({ search: (old) => ({ ...old, ...search }), replace: true });
   const showNew = () => {
-    setFresh(0);
     void list.refetch();
     void reasons.refetch();
   };
   const rows = list.data?.pages.flatMap((page) => page.items) ?? [];
+  const waits = waiting(fresh, { reason, topic, state }, new Set(rows.map((row) => row.id)), list.dataUpdatedAt);
   return (
     <>
       <PageHeader title="Dead letters" about="Records that could not be used. Nothing of them is lost: the archive holds their bytes.">
-        {reasons.isError && <Stale updatedAt={reasons.dataUpdatedAt} />}
+        {list.isError ? <Stale updatedAt={list.dataUpdatedAt} error={list.error} /> : reasons.isError && <Stale updatedAt={reasons.dataUpdatedAt} />}
         <Choice label="State" value={state} options={STATE_CHOICES} onChange={(value) => set({ state: value })} />
       </PageHeader>
       <div className="grid gap-5 xl:grid-cols-[20rem_minmax(0,1fr)]">
         <Reasons query={reasons.data} state={state} chosen={reason} onChoose={(value) => set({ reason: value })} />
         <Card
           bare
-          title={reason ? readable(reason) : "All reasons"}
+          title={reason ? reasonName(reason) : "All reasons"}
           aside={
             <>
-              {topic && <Button look="quiet" onClick={() => set({ topic: undefined })}>Topic {topic} ✕</Button>}
-              {fresh > 0 && <Button look="primary" onClick={showNew}>{count(fresh)} new</Button>}
+              {topic && <Button look="quiet" icon={X} onClick={() => set({ topic: undefined })}>Topic {topic}</Button>}
+              {waits > 0 && <Button look="primary" onClick={showNew}>{count(waits)} new</Button>}
             </>
           }
         >
@@ -120,7 +123,7 @@ function Reasons({ query, state, chosen, onChoose }: ReasonsProps) {
               className={classes("flex w-full items-baseline gap-3 rounded-md px-2.5 py-2 text-left text-sm hover:bg-hover", chosen === item.reason && "bg-chosen")}
             >
               <span className="min-w-0 flex-1">
-                <span className="font-medium">{readable(item.reason)}</span>
+                <span className="font-medium">{reasonName(item.reason)}</span>
                 <span className="block text-xs text-ink-2">{REASONS[item.reason]?.about}</span>
               </span>
               <span className="figures font-medium">{count(item[key])}</span>
@@ -134,12 +137,33 @@ function Reasons({ query, state, chosen, onChoose }: ReasonsProps) {
 }
 
 function Table({ rows, chosen, onOpen }: { rows: Schema["DeadLetterRow"][]; chosen: string | undefined; onOpen: (id: string) => void }) {
+  const isNarrow = useIsNarrow();
+  if (isNarrow) {
+    return (
+      <ul>
+        {rows.map((row) => (
+          <li key={row.id} className="border-b border-line">
+            <button type="button" className={classes("flex w-full flex-col gap-0.5 px-4 py-2.5 text-left text-sm hover:bg-hover", row.id === chosen && "bg-chosen")} onClick={() => onOpen(row.id)}>
+              <span className="flex w-full justify-between gap-3">
+                <span className="font-medium">{reasonName(row.reason)}</span>
+                <span className="text-xs text-ink-2">
+                  <Instant at={row.failed_at} as="short" />
+                </span>
+              </span>
+              <span className="font-mono text-xs text-accent">{row.id}</span>
+              <span className="text-xs text-ink-2">{row.detail}</span>
+            </button>
+          </li>
+        ))}
+      </ul>
+    );
+  }
   return (
     <Scrollable label="Dead letters">
       <table className="w-full min-w-160 text-sm">
         <thead>
           <tr className="border-b border-line text-left text-xs text-ink-2">
-            {["Refused", "Record", "Reason", "Detail", "State"].map((name) => (
+            {["Refused", "Record", "Reason", "Detail"].map((name) => (
               <th key={name} scope="col" className="px-4 py-2.5 font-medium">
                 {name}
               </th>
@@ -157,12 +181,9 @@ function Table({ rows, chosen, onOpen }: { rows: Schema["DeadLetterRow"][]; chos
                   {row.id}
                 </button>
               </td>
-              <td className="px-4 py-2 whitespace-nowrap">{readable(row.reason)}</td>
-              <td className="max-w-96 truncate px-4 py-2 text-ink-2" title={row.detail}>
+              <td className="px-4 py-2 whitespace-nowrap">{reasonName(row.reason)}</td>
+              <td className="w-full max-w-96 truncate px-4 py-2 text-ink-2" title={row.detail}>
                 {row.detail}
-              </td>
-              <td className="px-4 py-2">
-                <Badge tone={STATES[row.state] ?? "quiet"}>{readable(row.state)}</Badge>
               </td>
             </tr>
           ))}

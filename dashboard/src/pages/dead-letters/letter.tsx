@@ -2,17 +2,17 @@
 
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { RotateCcw, Trash2 } from "lucide-react";
-import { useId, useState, type ReactNode } from "react";
+import { useEffect, useId, useRef, useState, type ReactNode, type Ref } from "react";
 import { ApiError, dataOf, type Schema } from "@/api/client.ts";
 import { useApp, useMay } from "@/app/context.ts";
 import { announce } from "@/components/announcer.tsx";
 import { CopyButton } from "@/components/copy.tsx";
-import { Failed, Loading } from "@/components/states.tsx";
+import { Failed, Loading, Stale } from "@/components/states.tsx";
 import { Badge, Button, Dialog, Field, INPUT } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
 import { readable } from "@/lib/words.ts";
 import { STATES } from "./dead-letters.tsx";
-import { PLANS, REASONS } from "./reasons.ts";
+import { PLANS, reasonName, REASONS } from "./reasons.ts";
 
 export function Letter({ id, onClose }: { id: string | undefined; onClose: () => void }) {
   return (
@@ -30,15 +30,23 @@ function Content({ id }: { id: string }) {
     queryFn: ({ signal }) => dataOf(api.GET("/dead-letters/{letter_id}", { signal, params: { path: { letter_id: id } } })),
     refetchOnWindowFocus: false,
   });
-  if (query.isError) return <Failed error={query.error} what="dead letter" onRetry={() => void query.refetch()} />;
-  if (!query.data) return <Loading what="the letter" />;
   const letter = query.data;
+  const state = letter?.state;
+  const isDoneHere = useRef(false);
+  const done = useRef<HTMLParagraphElement>(null);
+  useEffect(() => {
+    // the buttons that had the focus are gone
+    if (isDoneHere.current && state !== "OPEN") done.current?.focus();
+  }, [state]);
+
+  if (query.isError && !letter) return <Failed error={query.error} what="dead letter" onRetry={() => void query.refetch()} />;
+  if (!letter) return <Loading what="the letter" />;
   const reason = REASONS[letter.reason];
   return (
     <div className="flex flex-col gap-4 text-sm">
       <div>
         <p className="flex flex-wrap items-center gap-2 font-medium">
-          {readable(letter.reason)} <Badge tone={STATES[letter.state] ?? "quiet"}>{readable(letter.state)}</Badge>
+          {reasonName(letter.reason)} <Badge tone={STATES[letter.state] ?? "quiet"}>{readable(letter.state)}</Badge>
         </p>
         <p className="pt-1 break-words">{letter.detail}</p>
         {reason && <p className="pt-1 text-ink-2">{reason.todo}</p>}
@@ -63,8 +71,9 @@ function Content({ id }: { id: string }) {
       <Bytes title="Key" bytes={letter.key} />
       <Bytes title="Value" bytes={letter.value} />
       {!letter.is_archived && <p className="text-ink-2">The archive does not hold this record; the bytes are those in the letter.</p>}
-      <Done actions={letter.actions} />
-      {mayAct && letter.state === "OPEN" && <Act letter={letter} />}
+      <Done actions={letter.actions} ref={done} />
+      {query.isError && <Stale updatedAt={query.dataUpdatedAt} error={query.error} />}
+      {mayAct && letter.state === "OPEN" && <Act letter={letter} onDone={() => (isDoneHere.current = true)} />}
       <div>
         <CopyButton text={() => JSON.stringify(letter, null, 2)}>Copy as JSON</CopyButton>
       </div>
@@ -108,11 +117,11 @@ function Bytes({ title, bytes }: { title: string; bytes: Schema["BytesView"] | n
   );
 }
 
-function Done({ actions }: { actions: Schema["DeadLetterAction"][] }) {
+function Done({ actions, ref }: { actions: Schema["DeadLetterAction"][]; ref: Ref<HTMLParagraphElement> }) {
   if (!actions.length) return null;
   return (
     <div>
-      <p className="pb-1 font-medium">What was done</p>
+      <p ref={ref} tabIndex={-1} className="pb-1 font-medium outline-none">What was done</p>
       <ul className="flex flex-col gap-1">
         {actions.map((each) => (
           <li key={each.request_key} className="text-ink-2">
@@ -131,14 +140,20 @@ function Done({ actions }: { actions: Schema["DeadLetterAction"][] }) {
 }
 
 type Kind = "replay" | "discard";
+const TRIALS = [
+  { kind: "replay" as const, icon: RotateCcw, label: "Replay…" },
+  { kind: "discard" as const, icon: Trash2, label: "Discard…" },
+];
 
-function Act({ letter }: { letter: Schema["DeadLetter"] }) {
+function Act({ letter, onDone }: { letter: Schema["DeadLetter"]; onDone: () => void }) {
   const { api } = useApp();
   const queries = useQueryClient();
   const [comment, setComment] = useState("");
   // one name for all attempts of this dialog: repeated after a broken connection, it does nothing twice
   const [requestKeys] = useState<Record<Kind, string>>(() => ({ replay: crypto.randomUUID(), discard: crypto.randomUUID() }));
   const [plan, setPlan] = useState<{ kind: Kind; plan: string }>();
+  const back = useRef<HTMLButtonElement>(null);
+  const trials = useRef<Partial<Record<Kind, HTMLButtonElement | null>>>({});
   const hint = useId();
 
   const action = useMutation({
@@ -152,16 +167,39 @@ function Act({ letter }: { letter: Schema["DeadLetter"] }) {
         setPlan({ kind, plan: outcome.plan });
         return;
       }
+      onDone();
       announce(kind === "replay" ? `${letter.id} was sent once more.` : `${letter.id} was discarded.`, "good");
       void queries.invalidateQueries({ queryKey: ["dead-letters"] });
     },
   });
   const isWilling = plan?.plan === "DO" || plan?.plan === "REPEAT";
+  useEffect(() => {
+    if (isWilling) back.current?.focus();
+  }, [isWilling]);
+  const mayTry = !action.isPending && !isWilling;
+  const goBack = (kind: Kind) => {
+    setPlan(undefined);
+    trials.current[kind]?.focus();
+  };
   return (
     <div className="flex flex-col gap-3 rounded-lg border border-line bg-sunken p-4">
       <Field label="Why (it goes into the audit trail)">
         <input className={`${INPUT} font-normal`} value={comment} maxLength={500} onChange={(event) => setComment(event.target.value)} />
       </Field>
+      {/* they stay where they are, and what confirms comes below: a second click on a trial never does it */}
+      <div className="flex flex-wrap gap-2">
+        {TRIALS.map(({ kind, icon, label }) => (
+          <Button
+            key={kind}
+            ref={(button) => void (trials.current[kind] = button)}
+            icon={icon}
+            aria-disabled={!mayTry}
+            onClick={() => mayTry && action.mutate({ kind, isTrial: true })}
+          >
+            {label}
+          </Button>
+        ))}
+      </div>
       {plan && (
         <p id={hint} role="status">
           {PLANS[plan.plan] ?? readable(plan.plan)}
@@ -170,33 +208,29 @@ function Act({ letter }: { letter: Schema["DeadLetter"] }) {
       {action.isError && (
         <p role="alert" className="text-bad">
           {action.error.message}
-          {action.error instanceof ApiError && action.error.status === 503 && " It is not known whether it was done; doing it again is safe."}
+          {!action.variables.isTrial && isUnknown(action.error) && " It is not known whether it was done; doing it again is safe."}
         </p>
       )}
-      <div className="flex flex-wrap gap-2">
-        {plan && isWilling ? (
-          <>
-            <Button
-              look={plan.kind === "discard" ? "danger" : "primary"}
-              aria-describedby={hint}
-              disabled={action.isPending}
-              onClick={() => action.mutate({ kind: plan.kind, isTrial: false })}
-            >
-              {plan.kind === "replay" ? "Send it now" : "Discard it now"}
-            </Button>
-            <Button onClick={() => setPlan(undefined)}>Back</Button>
-          </>
-        ) : (
-          <>
-            <Button icon={RotateCcw} disabled={action.isPending} onClick={() => action.mutate({ kind: "replay", isTrial: true })}>
-              Replay…
-            </Button>
-            <Button icon={Trash2} disabled={action.isPending} onClick={() => action.mutate({ kind: "discard", isTrial: true })}>
-              Discard…
-            </Button>
-          </>
-        )}
-      </div>
+      {plan && isWilling && (
+        <div className="flex flex-wrap gap-2">
+          <Button ref={back} aria-describedby={hint} onClick={() => goBack(plan.kind)}>
+            Back
+          </Button>
+          <Button
+            look={plan.kind === "discard" ? "danger" : "primary"}
+            aria-describedby={hint}
+            aria-disabled={action.isPending}
+            onClick={() => !action.isPending && action.mutate({ kind: plan.kind, isTrial: false })}
+          >
+            {plan.kind === "replay" ? "Send it now" : "Discard it now"}
+          </Button>
+        </div>
+      )}
     </div>
   );
+}
+
+/** Whether it may have been done all the same: nothing answered, or what answered had asked somebody else. */
+function isUnknown(error: Error): boolean {
+  return !(error instanceof ApiError) || error.status === 0 || error.status >= 500;
 }

@@ -1,5 +1,7 @@
 /** Why a record is refused, and what to do about it. */
 
+import { readable } from "@/lib/words.ts";
+
 export const REASONS: Record<string, { about: string; todo: string }> = {
   NULL_VALUE: { about: "A record without a value", todo: "The feed sent a tombstone. Ask its owner; there is nothing to replay." },
   BAD_MAGIC: { about: "Not in the registry's wire format", todo: "The feed writes without the registry's serializer. Correct the feed; it must send again." },
@@ -18,6 +20,11 @@ export const REASONS: Record<string, { about: string; todo: string }> = {
   FUTURE_DATED: { about: "Its time lies in the future", todo: "Check the clock of the feed; replay once its time has come." },
   KEY_MISMATCH: { about: "Key and transaction id differ", todo: "The feed partitions by something else. Correct it; it must send again." },
 };
+
+/** How a reason is called: its code in words, but for those that are no words. */
+const NAMES: Record<string, string> = { BAD_AVRO: "Broken Avro", BAD_MAGIC: "Wrong wire format", NULL_VALUE: "No value" };
+
+export const reasonName = (code: string): string => NAMES[code] ?? readable(code);
 
 /** What a trial says would happen. */
 export const PLANS: Record<string, string> = {

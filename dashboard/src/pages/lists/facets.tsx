@@ -9,10 +9,10 @@ export interface Facet {
   onToggle: (code: string) => void;
 }
 
-/** Values by which a list can be narrowed, each with how many there are. */
-export function Facets({ facets, about }: { facets: Facet[]; about: string }) {
+/** Values by which a list can be narrowed, each with how many there are; `isOld`: of the filters before, until those that hold are counted. */
+export function Facets({ facets, about, isOld }: { facets: Facet[]; about: string; isOld: boolean }) {
   return (
-    <div className="flex flex-col gap-4">
+    <div aria-busy={isOld} className="flex flex-col gap-4">
       {facets.map((facet) => (
         <fieldset key={facet.name} className="min-w-0">
           <legend className="pb-1 text-xs font-semibold text-ink-2">{facet.title}</legend>
@@ -25,7 +25,7 @@ export function Facets({ facets, about }: { facets: Facet[]; about: string }) {
               >
                 <input type="checkbox" checked={isChosen} onChange={() => facet.onToggle(code)} className="size-3.5 accent-(--accent)" />
                 <span className="min-w-0 flex-1 truncate">{label}</span>
-                <span className={classes("figures text-xs", number ? "text-ink-2" : "text-ink-3")}>{number === undefined ? "" : count(number)}</span>
+                <span className={classes("figures text-xs", number ? "text-ink-2" : "text-ink-3", isOld && "opacity-50")}>{number === undefined ? "" : count(number)}</span>
               </label>
             );
           })}

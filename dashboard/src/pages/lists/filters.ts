@@ -1,6 +1,7 @@
 /** Filters as they stand in the address, as the API asks for them, and as people read them. Pure. */
 
 import type { ExceptionsSearch, TransactionsSearch } from "@/app/searches.ts";
+import { queryString } from "@/lib/query.ts";
 import { instant, type Zone } from "@/lib/time.ts";
 import { breakClass, severity, source, verdict } from "@/lib/words.ts";
 import type { Filter } from "@/live/messages.ts";
@@ -24,7 +25,8 @@ export interface Chip {
 }
 
 /** Every filter that holds, one by one, so that none is ever hidden. */
-export function chips(search: Search, zone: Zone): Chip[] {
+export function chips(given: Search, zone: Zone): Chip[] {
+  const search = parameters(given);
   const found: Chip[] = [];
   for (const [key, { name, label }] of Object.entries(LISTS) as [ListName, (typeof LISTS)[ListName]][]) {
     for (const code of search[key] ?? []) {
@@ -33,11 +35,7 @@ export function chips(search: Search, zone: Zone): Chip[] {
     }
   }
   const single = (key: keyof Search, text: string) => found.push({ key, text, without: { ...search, [key]: undefined } });
-  if (search.currency) {
-    // amounts compare within a currency only
-    const without = { ...search, currency: undefined, amount_min: undefined, amount_max: undefined, sort: timeSort(search.sort) };
-    found.push({ key: "currency", text: `Currency: ${search.currency}`, without });
-  }
+  if (search.currency) found.push({ key: "currency", text: `Currency: ${search.currency}`, without: inCurrency(search, undefined) });
   if (search.amount_min) single("amount_min", `At least ${search.amount_min}`);
   if (search.amount_max) single("amount_max", `At most ${search.amount_max}`);
   if (search.account) single("account", `Account: ${search.account}`);
@@ -45,6 +43,11 @@ export function chips(search: Search, zone: Zone): Chip[] {
   if (search.since) single("since", `From ${instant(search.since, zone)}`);
   if (search.before) single("before", `Before ${instant(search.before, zone)}`);
   return found;
+}
+
+/** The search in another currency or in any: amounts compare within a currency only, so limits of amounts fall away. */
+export function inCurrency<Given extends Search>(search: Given, currency: string | undefined): Given {
+  return { ...search, currency, amount_min: undefined, amount_max: undefined, sort: currency ? search.sort : timeSort(search.sort) };
 }
 
 /** An order by amount needs a currency; without one, the usual order holds. */
@@ -60,18 +63,18 @@ export function parameters<Given extends Search>(search: Given): Given {
 
 /** The same as a query, for the address of an export. */
 export function queryOf(search: Search): string {
-  const query = new URLSearchParams();
-  // what does not hold stands in the object too
-  const given = Object.entries(parameters(search)) as [string, string | string[] | undefined][];
-  for (const [name, value] of given) {
-    for (const each of [value ?? []].flat()) query.append(name, each);
-  }
-  return query.toString();
+  return queryString({ ...parameters(search) });
 }
 
 /** What of it the websocket can filter by. */
 export function liveFilter(search: Search): Filter {
   return { verdict: search.verdict, class: search.class, source: search.source, currency: search.currency && [search.currency] } as Filter;
+}
+
+/** Whether a break is of the classes, sources and severities that are looked for. */
+export function fits(search: Search, { class: kind, subject, severity: rank }: { class: string; subject: string; severity: string }): boolean {
+  const isIn = (list: readonly string[] | undefined, code: string) => !list || list.includes(code);
+  return isIn(search.class, kind) && isIn(search.source, subject) && isIn(search.severity, rank);
 }
 
 /** Whether the websocket tells just what the list shows; else what it tells may fit or not. */

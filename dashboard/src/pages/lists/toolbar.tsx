@@ -1,16 +1,16 @@
 /** What stands above a list: search, period, amounts, chips of all that holds, columns, views, export. */
 
-import { Bookmark, Columns3, Download, Search as SearchIcon, SlidersHorizontal, X } from "lucide-react";
+import { Bookmark, Columns3, ListFilter, Search as SearchIcon, SlidersHorizontal, X } from "lucide-react";
 import { useEffect, useRef, useState, type ReactNode, type SyntheticEvent } from "react";
-import { useHotkeys } from "react-hotkeys-hook";
-import { useApp, useMay } from "@/app/context.ts";
+import { useMay } from "@/app/context.ts";
+import { useShortcut } from "@/app/keyboard.tsx";
 import { announce } from "@/components/announcer.tsx";
 import { copy } from "@/components/copy.tsx";
-import { Button, Dialog, Field, INPUT, Menu, MenuCheck, MenuItem, MenuLabel, MenuLine } from "@/components/ui.tsx";
-import { download } from "@/lib/download.ts";
-import { said, saidInstant } from "@/lib/form.ts";
+import { Export } from "@/components/export.tsx";
+import { Button, Dialog, Field, INPUT, Kbd, Menu, MenuCheck, MenuItem, MenuLabel, MenuLine, Select } from "@/components/ui.tsx";
+import { TEXT_MAX, said, saidInstant } from "@/lib/form.ts";
 import { prefer, usePreferences } from "@/lib/preferences.ts";
-import { chips, queryOf, type Search } from "./filters.ts";
+import { chips, inCurrency, queryOf, type Search } from "./filters.ts";
 import { useViews, withView } from "./views.ts";
 
 interface ToolbarProps {
@@ -23,30 +23,35 @@ interface ToolbarProps {
   onHide: (hidden: Record<string, boolean>) => void;
   /** The facets, for windows that have no room beside the list. */
   facets: ReactNode;
+  /** Where the focus goes from what is no longer there. */
+  onFocusList: () => void;
 }
 
-export function Toolbar({ list, search, onSearch, columns, hidden, onHide, facets }: ToolbarProps) {
+/** Where there is little room, the words are enough. */
+const TIGHT = "max-sm:!px-2.5 max-sm:[&>svg]:hidden";
+
+export function Toolbar({ list, search, onSearch, columns, hidden, onHide, facets, onFocusList }: ToolbarProps) {
   const [isFacetsOpen, setFacetsOpen] = useState(false);
   const [isMoreOpen, setMoreOpen] = useState(false);
   const mayExport = useMay("export");
   return (
     <>
       <div className="flex flex-wrap items-center gap-2 pb-3">
-        <TextSearch search={search} onSearch={onSearch} />
+        <TextSearch search={search} onSearch={onSearch} onFocusList={onFocusList} />
         <Period search={search} onSearch={onSearch} />
-        <Button className="xl:hidden" onClick={() => setFacetsOpen(true)}>
+        <Button icon={ListFilter} className={`xl:hidden ${TIGHT}`} onClick={() => setFacetsOpen(true)}>
           Facets
         </Button>
-        <Button icon={SlidersHorizontal} onClick={() => setMoreOpen(true)}>
+        <Button icon={SlidersHorizontal} className={TIGHT} onClick={() => setMoreOpen(true)}>
           More filters
         </Button>
-        <div className="ml-auto flex flex-wrap items-center gap-2">
+        <div className="flex flex-wrap items-center gap-2 sm:ml-auto">
           <Views list={list} search={search} onSearch={onSearch} />
           <Columns columns={columns} hidden={hidden} onHide={onHide} />
-          {mayExport && <Export list={list} search={search} />}
+          {mayExport && <Export pathOf={(format) => `/${list}/export?${queryOf(search)}&format=${format}`} />}
         </div>
       </div>
-      <Chips search={search} onSearch={onSearch} />
+      <Chips search={search} onSearch={onSearch} onFocusList={onFocusList} />
       <Dialog title="Facets" isOpen={isFacetsOpen} onClose={() => setFacetsOpen(false)}>
         {facets}
       </Dialog>
@@ -65,28 +70,41 @@ export function Toolbar({ list, search, onSearch, columns, hidden, onHide, facet
 
 type SearchProps = Pick<ToolbarProps, "search" | "onSearch">;
 
-function TextSearch({ search, onSearch }: SearchProps) {
+function TextSearch({ search, onSearch, onFocusList }: SearchProps & Pick<ToolbarProps, "onFocusList">) {
   const ref = useRef<HTMLInputElement>(null);
-  useHotkeys("slash", () => ref.current?.select(), { preventDefault: true });
+  const go = () => {
+    ref.current?.focus();
+    ref.current?.select();
+  };
+  // by the letter: on many keyboards it stands elsewhere, and needs Shift
+  useShortcut("/", go, { useKey: true, ignoreModifiers: true, preventDefault: true });
+  // another view, or a chip that was removed; the same input, which keeps the focus
+  useEffect(() => {
+    if (ref.current) ref.current.value = search.text ?? "";
+  }, [search.text]);
   const submit = (event: SyntheticEvent<HTMLFormElement>) => {
     event.preventDefault();
     onSearch({ ...search, text: said(new FormData(event.currentTarget), "text") });
+    // where the keys of the list work; / leads back
+    onFocusList();
   };
   return (
-    <form role="search" onSubmit={submit} className="relative">
+    <form role="search" onSubmit={submit} className="relative min-w-44 flex-1 sm:w-64 sm:flex-none">
       <SearchIcon aria-hidden className="absolute top-2.5 left-3 size-4 text-ink-3" />
       <input
-        key={search.text}
         ref={ref}
         type="search"
         name="text"
         aria-label="Search by transaction id, event id or reference"
-        placeholder="Id or reference  ( / )"
+        placeholder="Id or reference"
         defaultValue={search.text}
-        maxLength={512}
-        className={`${INPUT} w-56 pl-9`}
+        maxLength={TEXT_MAX}
+        className={`${INPUT} peer w-full pr-9 pl-9`}
         onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
       />
+      <span className="pointer-events-none absolute top-2 right-2.5 peer-focus:hidden peer-[:not(:placeholder-shown)]:hidden max-sm:hidden">
+        <Kbd>/</Kbd>
+      </span>
     </form>
   );
 }
@@ -100,9 +118,8 @@ const PERIODS: [string, number][] = [
 function Period({ search, onSearch }: SearchProps) {
   const isOwn = Boolean(search.since ?? search.before);
   return (
-    <select
+    <Select
       aria-label="Period"
-      className={INPUT}
       value={isOwn ? "own" : ""}
       onChange={({ target }) => {
         const seconds = Number(target.value);
@@ -118,24 +135,42 @@ function Period({ search, onSearch }: SearchProps) {
         </option>
       ))}
       {isOwn && <option value="own">As in the chips below</option>}
-    </select>
+    </Select>
   );
 }
 
-function Chips({ search, onSearch }: SearchProps) {
+function Chips({ search, onSearch, onFocusList }: SearchProps & Pick<ToolbarProps, "onFocusList">) {
   const { zone } = usePreferences();
   const shown = chips(search, zone);
-  const clear = () => onSearch({ state: search.state });
-  useHotkeys("alt+backspace", clear, { preventDefault: true, enabled: shown.length > 0 });
+  const list = useRef<HTMLUListElement>(null);
+  const removed = useRef<number>(undefined);
+  // the chip that follows has the focus then, else the one before, else the list
+  useEffect(() => {
+    const at = removed.current;
+    removed.current = undefined;
+    if (at === undefined) return;
+    const next = list.current?.querySelectorAll<HTMLElement>("[data-chip]")[Math.min(at, shown.length - 1)];
+    if (next) next.focus();
+    else onFocusList();
+  }, [shown.length, onFocusList]);
+  const clear = () => {
+    removed.current = 0;
+    onSearch({ state: search.state });
+  };
+  useShortcut("alt+backspace", clear, { preventDefault: true, enabled: shown.length > 0 });
   if (!shown.length) return null;
   return (
-    <ul aria-label="Filters that hold" className="flex flex-wrap items-center gap-1.5 pb-3">
-      {shown.map((chip) => (
+    <ul ref={list} aria-label="Filters that hold" className="flex flex-wrap items-center gap-1.5 pb-3">
+      {shown.map((chip, at) => (
         <li key={chip.key}>
           <button
             type="button"
+            data-chip
             aria-label={`Remove the filter ${chip.text}`}
-            onClick={() => onSearch(chip.without)}
+            onClick={() => {
+              removed.current = at;
+              onSearch(chip.without);
+            }}
             className="figures flex h-7 max-w-80 items-center gap-1.5 rounded-full border border-accent/40 bg-accent-soft pr-2 pl-3 text-xs text-ink hover:brightness-95"
           >
             <span className="truncate">{chip.text}</span>
@@ -171,7 +206,7 @@ function MoreFilters({ isOpen, search, onClose, onSearch }: MoreFiltersProps) {
     }
     setWrong("");
     const [since, before] = [saidInstant(form, "since"), saidInstant(form, "before")];
-    onSearch({ ...search, amount_min, amount_max, currency, account: said(form, "account"), since, before });
+    onSearch({ ...inCurrency(search, currency), amount_min, amount_max, account: said(form, "account"), since, before });
   };
   const text = (name: "amount_min" | "amount_max" | "currency" | "account", more: { pattern?: string; title?: string; maxLength?: number } = {}) => (
     <input name={name} defaultValue={search[name]} className={`${INPUT} font-normal`} autoComplete="off" {...more} />
@@ -183,7 +218,7 @@ function MoreFilters({ isOpen, search, onClose, onSearch }: MoreFiltersProps) {
         <Field label="Amount from">{text("amount_min", decimal)}</Field>
         <Field label="Amount to">{text("amount_max", decimal)}</Field>
         <Field label="Currency">{text("currency", { pattern: "[A-Za-z]{3}", title: "Three letters: EUR", maxLength: 3 })}</Field>
-        {mayAccounts && <Field label="Account number">{text("account", { maxLength: 512 })}</Field>}
+        {mayAccounts && <Field label="Account number">{text("account", { maxLength: TEXT_MAX })}</Field>}
         <Field label="From (UTC)">
           <input type="datetime-local" name="since" defaultValue={search.since?.slice(0, 16)} className={`${INPUT} font-normal`} />
         </Field>
@@ -236,7 +271,7 @@ function Views({ list, search, onSearch }: Pick<ToolbarProps, "list" | "search" 
   };
   return (
     <>
-      <Menu trigger={<Button icon={Bookmark}>Views</Button>}>
+      <Menu trigger={<Button icon={Bookmark} className={TIGHT}>Views</Button>}>
         {views.length > 0 && <MenuLabel>Saved in this browser</MenuLabel>}
         {views.map((view) => (
           <MenuItem key={view.name} onSelect={() => onSearch(view.search)}>
@@ -266,37 +301,5 @@ function Views({ list, search, onSearch }: Pick<ToolbarProps, "list" | "search" 
         </form>
       </Dialog>
     </>
-  );
-}
-
-function Export({ list, search }: Pick<ToolbarProps, "list" | "search">) {
-  const { session } = useApp();
-  const [bytes, setBytes] = useState<number>();
-  const running = useRef<AbortController>(undefined);
-  useEffect(() => () => running.current?.abort(), []);
-  const start = async (format: "csv" | "ndjson") => {
-    const controller = (running.current = new AbortController());
-    setBytes(0);
-    try {
-      await download(session, `/${list}/export?${queryOf(search)}&format=${format}`, setBytes, controller.signal);
-    } catch (error) {
-      if (!controller.signal.aborted) announce(`The export failed: ${error instanceof Error ? error.message : String(error)}`, "bad");
-    } finally {
-      setBytes(undefined);
-    }
-  };
-  if (bytes !== undefined) {
-    return (
-      <Button icon={X} onClick={() => running.current?.abort()}>
-        <span className="figures">Cancel ({(bytes / 1e6).toFixed(1)} MB)</span>
-      </Button>
-    );
-  }
-  return (
-    <Menu trigger={<Button icon={Download}>Export</Button>}>
-      <MenuLabel>All that fits these filters</MenuLabel>
-      <MenuItem onSelect={() => void start("csv")}>CSV, for spreadsheets</MenuItem>
-      <MenuItem onSelect={() => void start("ndjson")}>NDJSON, for programs</MenuItem>
-    </Menu>
   );
 }

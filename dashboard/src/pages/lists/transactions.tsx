@@ -1,46 +1,48 @@
 /** All transactions with their live verdict. */
 
-import { keepPreviousData, useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { getRouteApi } from "@tanstack/react-router";
-import { useMemo, useState } from "react";
 import { dataOf, type Schema } from "@/api/client.ts";
 import { allVerdictsQuery } from "@/api/queries.ts";
-import { useApp, useChannel } from "@/app/context.ts";
+import { useApp } from "@/app/context.ts";
 import type { TransactionsSearch } from "@/app/searches.ts";
 import { Badge } from "@/components/ui.tsx";
-import { Instant, Money, Severity, Verdict } from "@/components/values.tsx";
+import { Instant, Money, Severity, TxnId, Verdict } from "@/components/values.tsx";
+import { written } from "@/lib/money.ts";
 import { breakClass, CLASSES, SEVERITIES, source, SOURCES, verdict, VERDICTS } from "@/lib/words.ts";
 import { Facets, type Facet } from "./facets.tsx";
-import { liveFilter, parameters, toggled } from "./filters.ts";
+import { parameters, toggled } from "./filters.ts";
 import { ListPage, type ListPageProps } from "./list-page.tsx";
-import { addResults, NOTHING } from "./updates.ts";
+import { PAGE, useList } from "./list.ts";
+import { addResults } from "./updates.ts";
 
 type Row = Schema["TransactionRow"];
 const route = getRouteApi("/transactions");
-const PAGE = 200;
+
+const revisionsOf = (rows: readonly Row[]) => new Map(rows.map((row) => [row.txn_id, row.revision]));
 
 const COLUMNS: ListPageProps<Row>["columns"] = [
   {
     id: "txn_id",
     header: "Transaction",
     meta: { width: "minmax(12rem,1.6fr)" },
-    cell: ({ row }) => <span className="font-mono text-[0.92em]">{row.original.txn_id}</span>,
+    cell: ({ row }) => <TxnId id={row.original.txn_id} />,
   },
-  { id: "verdict", header: "Verdict", meta: { width: "9.5rem" }, cell: ({ row }) => <Verdict code={row.original.verdict} /> },
-  { id: "classes", header: "Open breaks", meta: { width: "minmax(8rem,1.2fr)" }, cell: ({ row }) => listed(row.original.classes.map(breakClass)) },
+  { id: "verdict", header: "Verdict", meta: { width: "9.4rem" }, cell: ({ row }) => <Verdict code={row.original.verdict} /> },
+  { id: "classes", header: "Open breaks", meta: { width: "minmax(7rem,1.2fr)" }, cell: ({ row }) => listed(row.original.classes.map(breakClass)) },
   { id: "subjects", header: "Odd one out", meta: { width: "minmax(6.5rem,0.8fr)" }, cell: ({ row }) => listed(row.original.subjects.map(source)) },
-  { id: "severity", header: "Severity", meta: { width: "6.5rem" }, cell: ({ row }) => <Severity code={row.original.severity} /> },
+  { id: "severity", header: "Severity", meta: { width: "6.2rem" }, cell: ({ row }) => <Severity code={row.original.severity} /> },
   {
     id: "amount",
     header: "Amount",
-    meta: { width: "minmax(8.5rem,1fr)", isNumber: true, sorts: ["amount", "-amount"] },
+    meta: { width: "minmax(6.4rem,1fr)", isNumber: true, figureOf: ({ amount }) => amount ? written(amount) : undefined, sorts: ["amount", "-amount"] },
     cell: ({ row }) => <Money amount={row.original.amount} />,
   },
-  { id: "revision", header: "Revision", meta: { width: "5rem", isNumber: true }, cell: ({ row }) => <span className="figures">{row.original.revision}</span> },
+  { id: "revision", header: "Revision", meta: { width: "4.4rem", isNumber: true }, cell: ({ row }) => <span className="figures">{row.original.revision}</span> },
   {
     id: "decided_at",
     header: "Decided",
-    meta: { width: "9.5rem", isNumber: true, sorts: ["decided_at", "-decided_at"] },
+    meta: { width: "8.6rem", isNumber: true, sorts: ["decided_at", "-decided_at"] },
     cell: ({ row }) => <Instant at={row.original.decided_at} as="short" />,
   },
 ];
@@ -53,57 +55,35 @@ export function Transactions() {
   const search = route.useSearch();
   const navigate = route.useNavigate();
   const { api } = useApp();
-  const queries = useQueryClient();
-  const [updates, setUpdates] = useState(NOTHING);
-  const key = ["transactions", "list", search];
-  const query = useInfiniteQuery({
-    queryKey: key,
-    queryFn: ({ signal, pageParam }) =>
-      dataOf(api.GET("/transactions", { signal, params: { query: { ...parameters(search), limit: PAGE, after: pageParam } } })),
-    initialPageParam: undefined as string | undefined,
-    getNextPageParam: (page) => page.next ?? undefined,
-    refetchOnWindowFocus: false,
-    staleTime: Infinity,
-    gcTime: 0,
-    placeholderData: keepPreviousData,
+  const list = useList({
+    name: "transactions",
+    search,
+    read: (after, signal) => dataOf(api.GET("/transactions", { signal, params: { query: { ...parameters(search), limit: PAGE, after } } })),
+    channel: "results",
+    shownOf: revisionsOf,
+    add: addResults,
   });
-  const pages = query.data?.pages;
-  // thousands of rows, and this page is painted anew with every batch of the socket
-  const shown = useMemo(() => new Map(pages?.flatMap((page) => page.items.map((row) => [row.txn_id, row.revision] as const))), [pages]);
-  useChannel("results", liveFilter(search), {
-    onItems: (items) => setUpdates((old) => addResults(old, items, shown)),
-    onReload: () => void showNew(),
-  });
-  const showNew = async () => {
-    setUpdates(NOTHING);
-    await queries.resetQueries({ queryKey: key });
-  };
-  const onSearch = (next: ListPageProps<Row>["search"]) => {
-    setUpdates(NOTHING);
-    void navigate({ search: next as TransactionsSearch });
-  };
+  const onSearch = (next: ListPageProps<Row>["search"]) => void navigate({ search: next as TransactionsSearch });
   return (
     <ListPage<Row>
       title="Transactions"
       about="Every transaction with the verdict that holds now."
-      list="transactions"
+      name="transactions"
+      list={list}
       search={search}
       onSearch={onSearch}
-      query={query}
       columns={COLUMNS}
       idOf={(row) => row.txn_id}
       card={(row) => <TransactionCard row={row} />}
-      noteOf={(row) => <Note now={updates.changed.get(row.txn_id)} />}
-      fileHead={["txn_id", "verdict", "classes", "severity", "amount", "currency", "revision", "decided_at"]}
+      noteOf={(row) => <Note now={list.updates.changed.get(row.txn_id)} />}
+      fileHead={["txn_id", "verdict", "classes", "severity", "amount", "amount_minor", "currency", "revision", "decided_at"]}
       fileRow={(row) => [
-        row.txn_id, row.verdict, row.classes.join(" "), row.severity, row.amount?.major ?? row.amount?.minor ?? null, row.amount?.currency ?? null,
+        row.txn_id, row.verdict, row.classes.join(" "), row.severity, row.amount?.major, row.amount?.minor, row.amount?.currency,
         String(row.revision), row.decided_at,
       ]} // prettier-ignore
       onOpen={(row) => void navigate({ to: "/transactions/$txnId", params: { txnId: row.txn_id } })}
       usualSort="-decided_at"
       facets={<TransactionFacets search={search} onSearch={onSearch} />}
-      fresh={updates.fresh.size}
-      onShowNew={() => void showNew()}
       empty={{ title: "There is no transaction yet", about: "The first appears here as soon as a source has reported it." }}
     />
   );
@@ -119,14 +99,16 @@ function TransactionCard({ row }: { row: Row }) {
     <div className="flex flex-col gap-1">
       <span className="flex items-center gap-2">
         <Verdict code={row.verdict} />
-        <span className="ml-auto text-xs text-ink-2">
+        <span className="min-w-0 flex-1 truncate text-ink-2">{row.classes.map(breakClass).join(", ")}</span>
+        <span className="text-xs text-ink-2">
           <Instant at={row.decided_at} as="ago" />
         </span>
       </span>
-      <span className="truncate font-mono text-xs text-ink-2">{row.txn_id}</span>
-      <span className="flex items-center justify-between gap-2">
-        <span className="truncate text-ink-2">{row.classes.map(breakClass).join(", ")}</span>
-        <Money amount={row.amount} className="font-medium" />
+      <span className="flex items-baseline justify-between gap-2">
+        <span className="min-w-0 text-xs text-ink-2">
+          <TxnId id={row.txn_id} />
+        </span>
+        <Money amount={row.amount} className="shrink-0 font-medium" />
       </span>
     </div>
   );
@@ -134,7 +116,7 @@ function TransactionCard({ row }: { row: Row }) {
 
 function TransactionFacets({ search, onSearch }: Pick<ListPageProps<Row>, "search" | "onSearch">) {
   const { api } = useApp();
-  const { data } = useQuery({ ...allVerdictsQuery(api, search.currency), placeholderData: keepPreviousData });
+  const { data, isPlaceholderData } = useQuery({ ...allVerdictsQuery(api, search.currency), placeholderData: keepPreviousData });
   const facet = (name: "verdict" | "class" | "source" | "severity", title: string, values: Facet["values"]): Facet => ({
     name,
     title,
@@ -145,6 +127,7 @@ function TransactionFacets({ search, onSearch }: Pick<ListPageProps<Row>, "searc
   const plain = (words: [string, string][]) => words.map(([code, label]) => ({ code, label, count: undefined }));
   return (
     <Facets
+      isOld={isPlaceholderData}
       about={`Counts are of all transactions${search.currency ? ` in ${search.currency}` : ""}, whatever else is filtered.`}
       facets={[
         facet("verdict", "Verdict", Object.entries(VERDICTS).map(([code, { label }]) => {

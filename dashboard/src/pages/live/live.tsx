@@ -3,20 +3,22 @@
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { Pause, Play, Trash2 } from "lucide-react";
-import { useEffect, useReducer, useRef, type ReactNode } from "react";
-import { useHotkeys } from "react-hotkeys-hook";
+import { useEffect, useReducer, useRef, useState, type ReactNode } from "react";
 import { useChannel, useLinkState, useLiveStats, useLiveStatus, useMay } from "@/app/context.ts";
+import { useShortcut } from "@/app/keyboard.tsx";
 import { Empty } from "@/components/states.tsx";
-import { Badge, Button, Card, Choice, Field, INPUT, PageHeader } from "@/components/ui.tsx";
-import { Instant, Money, Severity, Verdict } from "@/components/values.tsx";
+import { Badge, Button, Card, Choice, Field, INPUT, PageHeader, Select } from "@/components/ui.tsx";
+import { Instant, Money, Severity, TxnId, Verdict } from "@/components/values.tsx";
 import { count } from "@/lib/money.ts";
+import { useIsNarrow } from "@/lib/narrow.ts";
 import { breakClass, CLASSES, plural, source, SOURCES, VERDICTS } from "@/lib/words.ts";
 import type { Channel, DeadLetterItem, Items, MismatchItem, ResultItem } from "@/live/messages.ts";
+import { reasonName } from "../dead-letters/reasons.ts";
 import { add, EMPTY, keyOf, pause, resume, unseen, type Tail } from "./tail.ts";
 
 const route = getRouteApi("/live");
 
-type Change = { type: "add"; items: Items[Channel][] } | { type: "pause" | "resume" | "clear" };
+type Change = { type: "add"; items: Items[Channel][] } | { type: "pause" | "resume" | "clear" | "gap" };
 
 function change(tail: Tail<Items[Channel]>, action: Change): Tail<Items[Channel]> {
   switch (action.type) {
@@ -28,6 +30,8 @@ function change(tail: Tail<Items[Channel]>, action: Change): Tail<Items[Channel]
       return resume(tail);
     case "clear":
       return { ...EMPTY, isPaused: tail.isPaused };
+    case "gap":
+      return { ...tail, hasGap: true };
   }
 }
 
@@ -38,9 +42,10 @@ const CHANNELS: { value: Channel; label: string }[] = [
 ];
 
 export function Live() {
-  const { channel = "results", verdict, class: classes, source: sources, currency } = route.useSearch();
+  const { channel: wanted = "results", verdict, class: classes, source: sources, currency } = route.useSearch();
   const navigate = route.useNavigate();
   const mayLetters = useMay("dead-letters:read");
+  const channel = wanted === "dead_letters" && !mayLetters ? "results" : wanted;
   const [tail, dispatch] = useReducer(change, EMPTY);
   const isLetters = channel === "dead_letters";
   const filter = isLetters ? { source: sources } : { verdict, class: classes, source: sources, currency: currency ? [currency] : undefined };
@@ -50,10 +55,10 @@ export function Live() {
   useEffect(() => dispatch({ type: "clear" }), [key]);
   useChannel(channel, filter, {
     onItems: (items) => dispatch({ type: "add", items }),
-    onReload: () => dispatch({ type: "clear" }),
+    onReload: () => dispatch({ type: "gap" }),
   });
   const turn = () => dispatch({ type: tail.isPaused ? "resume" : "pause" });
-  useHotkeys("p", turn);
+  useShortcut("p", turn);
 
   const set = (search: Partial<ReturnType<typeof route.useSearch>>) => void navigate({ search: (old) => ({ ...old, ...search }), replace: true });
   const hasFilter = Boolean(verdict ?? classes ?? sources ?? currency);
@@ -81,7 +86,7 @@ export function Live() {
           </>
         )}
         <Pick label="Source" value={sources?.[0]} options={Object.entries(SOURCES)} onChange={(value) => set({ source: value && [value] })} />
-        {!isLetters && <CurrencyInput key={currency} value={currency} onChange={(value) => set({ currency: value })} />}
+        {!isLetters && <CurrencyInput value={currency} onChange={(value) => set({ currency: value })} />}
         {hasFilter && (
           <Button look="quiet" onClick={() => set({ verdict: undefined, class: undefined, source: undefined, currency: undefined })}>
             Clear filters
@@ -89,6 +94,11 @@ export function Live() {
         )}
         <Rates />
       </div>
+      {tail.hasGap && (
+        <p role="status" className="mb-3 rounded-md bg-warn-soft px-4 py-2 text-sm text-warn">
+          Some lines are missing here: there were too many to be told again. The lists have them.
+        </p>
+      )}
       {tail.isPaused && <Held tail={tail} onResume={turn} />}
       <Card bare>{tail.shown.length ? <Lines channel={channel} items={tail.shown} /> : <Waiting />}</Card>
     </>
@@ -107,29 +117,37 @@ interface PickProps {
 function Pick({ label, value, options, onChange }: PickProps) {
   return (
     <Field label={label}>
-      <select className={`${INPUT} font-normal`} value={value ?? ""} onChange={(event) => onChange(event.target.value || undefined)}>
+      <Select value={value ?? ""} onChange={(event) => onChange(event.target.value || undefined)}>
         <option value="">Any</option>
         {options.map(([code, name]) => (
           <option key={code} value={code}>
             {name}
           </option>
         ))}
-      </select>
+      </Select>
     </Field>
   );
 }
 
-function CurrencyInput({ value, onChange }: { value: string | undefined; onChange: (value: string | undefined) => void }) {
+function CurrencyInput({ value = "", onChange }: { value: string | undefined; onChange: (value: string | undefined) => void }) {
+  const [text, setText] = useState(value);
+  const [told, setTold] = useState(value);
+  // by another way than this field: cleared, or by the browser's way back
+  if (told !== value) {
+    setTold(value);
+    if (value || text.length === 3) setText(value);
+  }
   return (
     <Field label="Currency">
       <input
-        className={`${INPUT} w-20 font-normal uppercase`}
-        defaultValue={value}
+        className={`${INPUT} w-20 font-normal uppercase placeholder:normal-case`}
+        value={text}
         maxLength={3}
         placeholder="Any"
         onChange={(event) => {
-          const text = event.target.value.toUpperCase();
-          if (text === "" || /^[A-Z]{3}$/.test(text)) onChange(text || undefined);
+          const next = event.target.value.toUpperCase();
+          setText(next);
+          if (next === "" || /^[A-Z]{3}$/.test(next)) onChange(next || undefined);
         }}
       />
     </Field>
@@ -139,10 +157,12 @@ function CurrencyInput({ value, onChange }: { value: string | undefined; onChang
 function Rates() {
   const stats = useLiveStats();
   const status = useLiveStatus();
-  if (!stats) return null;
+  const isLive = useLinkState() === "live";
+  // what was so when it was last heard is no rate of now
+  if (!stats || !isLive) return null;
   const behind = Object.values(status?.behind ?? {}).reduce((sum, records) => sum + records, 0);
   return (
-    <p className="figures ml-auto text-sm text-ink-2">
+    <p className="figures ml-auto pb-2 text-sm text-ink-2">
       <span className="font-medium text-ink">{count(stats.results)}</span> results/s ·{" "}
       <span className="font-medium text-ink">{count(stats.mismatches)}</span> mismatches/s
       {behind > 0 && <> · {count(behind)} behind</>}
@@ -180,18 +200,22 @@ const COLUMNS: Record<Channel, string[]> = {
 };
 
 const LINE_PIXELS = 36;
+/** Where there is little room, a line has two. */
+const NARROW_LINE_PIXELS = 60;
 
 /** Only what can be seen is painted: at two thousand lines a second, all of them are new with every batch. */
 function Lines({ channel, items }: { channel: Channel; items: readonly Items[Channel][] }) {
   const ref = useRef<HTMLDivElement>(null);
-  const rows = useVirtualizer({ count: items.length, getScrollElement: () => ref.current, estimateSize: () => LINE_PIXELS, overscan: 6 });
+  const isNarrow = useIsNarrow();
+  const rows = useVirtualizer({ count: items.length, getScrollElement: () => ref.current, estimateSize: () => (isNarrow ? NARROW_LINE_PIXELS : LINE_PIXELS), overscan: 6 });
+  useEffect(() => rows.measure(), [rows, isNarrow]);
   const seen = rows.getVirtualItems();
   const above = seen[0]?.start ?? 0;
   const below = rows.getTotalSize() - (seen.at(-1)?.end ?? 0);
   return (
-    <div ref={ref} className="h-[calc(100dvh-17rem)] min-h-80 overflow-auto" tabIndex={0} role="region" aria-label="Newest lines">
+    <div ref={ref} className="h-[calc(100dvh-16rem)] min-h-80 overflow-auto" tabIndex={0} role="region" aria-label="Newest lines">
       <table className="w-full text-sm" aria-rowcount={items.length + 1}>
-        <thead className="sticky top-0 z-10 bg-surface shadow-[0_1px_0_var(--line)]">
+        <thead className="sticky top-0 z-10 bg-surface shadow-[0_1px_0_var(--line)] max-md:hidden">
           <tr className="text-left text-xs text-ink-2" aria-rowindex={1}>
             {COLUMNS[channel].map((name) => (
               <th key={name} scope="col" className={`px-4 py-2.5 font-medium whitespace-nowrap ${name === "Amount" ? "text-right" : ""}`}>
@@ -204,7 +228,9 @@ function Lines({ channel, items }: { channel: Channel; items: readonly Items[Cha
           {above > 0 && <tr aria-hidden style={{ height: above }} />}
           {seen.map(({ index }) => {
             const item = items[index];
-            return (
+            return isNarrow ? (
+              item && <NarrowLine key={keyOf(item)} item={item} index={index} />
+            ) : (
               item && (
                 <tr key={keyOf(item)} aria-rowindex={index + 2} className="h-9 border-b border-line hover:bg-hover">
                   <Cell>
@@ -224,14 +250,45 @@ function Lines({ channel, items }: { channel: Channel; items: readonly Items[Cha
   );
 }
 
+function NarrowLine({ item, index }: { item: Items[Channel]; index: number }) {
+  const isLetter = "reason" in item;
+  return (
+    <tr aria-rowindex={index + 2} className="h-15 border-b border-line">
+      <td className="max-w-0 px-4">
+        <span className="flex items-center justify-between gap-3">
+          {isLetter ? <LetterLink item={item} /> : <TransactionLink id={item.txn_id} />}
+          <span className="text-xs text-ink-2">
+            <Instant at={item.published_at} as="clock" />
+          </span>
+        </span>
+        <span className="flex items-center justify-between gap-3 pt-0.5">
+          {isLetter ? (
+            <span className="truncate text-xs text-ink-2">
+              {reasonName(item.reason)}: {item.detail}
+            </span>
+          ) : (
+            <>
+              <span className="flex items-center gap-2 truncate">
+                <Verdict code={item.verdict} />
+                <span className="truncate text-xs text-ink-2">{item.classes.map(breakClass).join(", ")}</span>
+              </span>
+              <Money amount={item.amount} />
+            </>
+          )}
+        </span>
+      </td>
+    </tr>
+  );
+}
+
 function Cell({ children, className = "" }: { children: ReactNode; className?: string }) {
   return <td className={`max-w-96 truncate px-4 ${className}`}>{children}</td>;
 }
 
 function TransactionLink({ id }: { id: string }) {
   return (
-    <Link to="/transactions/$txnId" params={{ txnId: id }} preload={false} className="font-mono text-[0.92em] whitespace-nowrap text-accent hover:underline">
-      {id.length > 28 ? `${id.slice(0, 14)}…${id.slice(-12)}` : id}
+    <Link to="/transactions/$txnId" params={{ txnId: id }} preload={false} className="text-accent hover:underline">
+      <TxnId id={id} />
     </Link>
   );
 }
@@ -277,17 +334,23 @@ function MismatchCells({ item }: { item: MismatchItem }) {
   );
 }
 
+function LetterLink({ item: { place } }: { item: DeadLetterItem }) {
+  const id = `${place.topic}:${place.partition}:${place.offset}`;
+  return (
+    <Link to="/dead-letters" search={{ letter: id }} className="font-mono text-[0.92em] text-accent hover:underline">
+      {id}
+    </Link>
+  );
+}
+
 function LetterCells({ item }: { item: DeadLetterItem }) {
-  const id = `${item.place.topic}:${item.place.partition}:${item.place.offset}`;
   return (
     <>
       <Cell>
-        <Link to="/dead-letters" search={{ letter: id }} className="font-mono text-[0.92em] text-accent hover:underline">
-          {id}
-        </Link>
+        <LetterLink item={item} />
       </Cell>
       <Cell>
-        <Badge tone="bad">{item.reason}</Badge>
+        <Badge tone="bad">{reasonName(item.reason)}</Badge>
       </Cell>
       <Cell>
         <span title={item.detail}>

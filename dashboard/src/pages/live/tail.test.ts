@@ -1,15 +1,14 @@
 import { expect, it } from "vitest";
-import { add, EMPTY, HELD_MAX, pause, resume, SHOWN_MAX, unseen, type Tail } from "./tail.ts";
+import { add, EMPTY, LINES_MAX, pause, resume, unseen, type Tail } from "./tail.ts";
 import type { ResultItem } from "@/live/messages.ts";
 
 const numbers = (from: number, length: number) => Array.from({ length }, (_, at) => from + at);
 const start: Tail<number> = EMPTY;
 
 it("the newest stand on top, and the oldest leave", () => {
-  const tail = add(add(start, numbers(1, 3)), numbers(4, SHOWN_MAX));
-  expect(tail.shown.slice(0, 2)).toEqual([SHOWN_MAX + 3, SHOWN_MAX + 2]);
-  expect(tail.shown).toHaveLength(SHOWN_MAX);
-  expect(tail.total).toBe(SHOWN_MAX + 3);
+  const tail = add(add(start, numbers(1, 3)), numbers(4, LINES_MAX));
+  expect(tail.shown.slice(0, 2)).toEqual([LINES_MAX + 3, LINES_MAX + 2]);
+  expect(tail.shown).toHaveLength(LINES_MAX);
 });
 
 it("nothing moves while it is paused, and what came is shown when it goes on", () => {
@@ -22,9 +21,10 @@ it("nothing moves while it is paused, and what came is shown when it goes on", (
 });
 
 it("a long pause keeps a bounded number and says how many it did not", () => {
-  const paused = add(pause(start), numbers(0, HELD_MAX + 7));
-  expect(paused.held).toHaveLength(HELD_MAX);
+  const paused = add(pause(start), numbers(0, LINES_MAX + 7));
+  expect(paused.held).toHaveLength(LINES_MAX);
   expect(paused.dropped).toBe(7);
+  expect(resume(paused).shown).toHaveLength(LINES_MAX);
 });
 
 it("a record that a resumed socket tells again is shown once", () => {

@@ -1,4 +1,4 @@
-/** Where the open breaks are: by severity, source and class. Each bar leads to these breaks. */
+/** Where the open breaks are: by severity, source, age and class. Each bar leads to these breaks. */
 
 import { Link } from "@tanstack/react-router";
 import type { Schema } from "@/api/client.ts";
@@ -6,6 +6,7 @@ import type { ExceptionsSearch } from "@/app/searches.ts";
 import { Empty } from "@/components/states.tsx";
 import { Card } from "@/components/ui.tsx";
 import { count, share } from "@/lib/money.ts";
+import { duration } from "@/lib/time.ts";
 import { SEVERITIES, breakClass, severity, source, type Tone } from "@/lib/words.ts";
 
 const BARS: Record<Tone | "accent", string> = { good: "bg-good", warn: "bg-warn", bad: "bg-bad", info: "bg-info", quiet: "bg-quiet", accent: "bg-accent" };
@@ -18,7 +19,7 @@ interface Bar {
   search: ExceptionsSearch;
 }
 
-export function Breakdown({ open }: { open: Schema["MismatchStats"] }) {
+export function Breakdown({ open }: { open: Schema["OpenBreaks"] }) {
   const ranks = Object.keys(SEVERITIES);
   const severities = open.severities.toSorted((a, b) => ranks.indexOf(a.severity) - ranks.indexOf(b.severity));
   const byNumber = <Sum extends { breaks: number }>(sums: Sum[]) => sums.toSorted((a, b) => b.breaks - a.breaks);
@@ -35,6 +36,11 @@ export function Breakdown({ open }: { open: Schema["MismatchStats"] }) {
           whole={open.open}
           bars={byNumber(open.subjects).map(({ subject: code, breaks }) => ({ key: code, label: source(code), breaks, tone: "accent", search: { source: [code] as ExceptionsSearch["source"] } }))}
         />
+        <Bars
+          title="Open breaks by age"
+          whole={open.open}
+          bars={open.ages.map((age) => ({ key: String(age.from_seconds), ...ageWords(age), breaks: age.breaks, search: { since: age.since ?? undefined, before: age.before ?? undefined } }))}
+        />
       </div>
       <Bars
         title="Open breaks by class"
@@ -43,6 +49,14 @@ export function Breakdown({ open }: { open: Schema["MismatchStats"] }) {
       />
     </>
   );
+}
+
+const DAY = 86_400;
+
+/** How an age is called; what has been open for days is graver. */
+function ageWords({ from_seconds: from, to_seconds: to }: Schema["AgeSum"]): Pick<Bar, "label" | "tone"> {
+  const label = to === null ? `More than ${duration(from)}` : from === 0 ? `Less than ${duration(to)}` : `${duration(from)} to ${duration(to)}`;
+  return { label, tone: to === null ? "bad" : from >= DAY ? "warn" : "accent" };
 }
 
 function Bars({ title, whole, bars }: { title: string; whole: number; bars: Bar[] }) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Schema } from "@/api/client.ts";
-import { concerns, feedName, isBehind, major, matchedCount, matchedValue, stalled, summed } from "./figures.ts";
+import { concerns, major, matchedCount, matchedValue, summed } from "./figures.ts";
 
 const eur = (minor: string, units: string | null = major(BigInt(minor), 2)) => ({ currency: "EUR", minor, major: units });
 const VERDICTS: Schema["VerdictSum"][] = [
@@ -12,8 +12,8 @@ const VERDICTS: Schema["VerdictSum"][] = [
   { verdict: "VOID", transactions: 4, amounts: [eur("888")] },
 ];
 
-const topic = (name: string, storedAt: string, more: Partial<Schema["TopicView"]> = {}): Schema["TopicView"] => ({
-  topic: name, is_source: name.endsWith("_txns"), offset: "10", per_second: 5, lag: 0, stored_at: storedAt, ...more,
+const topic = (name: string, storedAt: string | null, more: Partial<Schema["TopicView"]> = {}): Schema["TopicView"] => ({
+  topic: name, is_source: name.endsWith("_txns"), offset: "10", per_second: 5, lag: 0, stored_at: storedAt, partitions: [], ...more,
 }); // prettier-ignore
 const MOVING = topic("core_txns", "2026-11-26T10:10:00.000Z");
 const STATUS: Schema["Status"] = { holds: true, checked_at: "2026-11-26T10:10:00.000Z", checks: [], topics: [MOVING] };
@@ -53,26 +53,9 @@ describe("concerns", () => {
 
   it("begin with what is gravest", () => {
     const check = { name: "x", title: "All is stored", holds: false, examined: 5, violations: 1, examples: [], checked_at: "", held_at: null };
-    const topics = [MOVING, topic("mobile_txns", "2026-11-26T10:00:00.000Z"), topic("recon_results", "2026-11-26T10:10:00.000Z", { lag: 500 })];
-    const breaks = { severities: [{ severity: "CRITICAL", breaks: 2, amounts: [] }] } as unknown as Schema["MismatchStats"];
+    const topics = [MOVING, topic("mobile_txns", "2026-11-26T10:00:00.000Z"), topic("gateway_txns", null, { per_second: null }), topic("recon_results", "2026-11-26T10:10:00.000Z", { lag: 500 }), topic("recon_dead_letters", "2026-11-26T10:10:00.000Z", { lag: 5, per_second: 0 })];
+    const breaks = { severities: [{ severity: "CRITICAL", breaks: 2, amounts: [] }] } as unknown as Schema["OpenBreaks"];
     const found = concerns({ ...STATUS, holds: null, checks: [check], topics }, breaks);
-    expect(found.map(({ kind }) => kind)).toEqual(["violated", "critical", "stalled", "behind", "unchecked"]);
+    expect(found.map(({ kind }) => kind)).toEqual(["violated", "critical", "standing", "stalled", "never", "behind", "unchecked"]);
   });
-
-  it("name a feed that stands still only while another one moves", () => {
-    const old = topic("mobile_txns", "2026-11-26T09:00:00.000Z");
-    expect(stalled([MOVING, old])).toEqual([old]);
-    expect(stalled([old, topic("core_txns", "2026-11-26T09:01:00.000Z")])).toEqual([]);
-    expect(stalled([old, topic("recon_results", "2026-11-26T10:10:00.000Z")])).toEqual([]); // no source
-  });
-
-  it("call a topic behind by the time that its records need, not by their number", () => {
-    expect(isBehind(topic("core_txns", "", { lag: 10_000, per_second: 5_000 }))).toBe(false);
-    expect(isBehind(topic("core_txns", "", { lag: 10_000, per_second: 10 }))).toBe(true);
-    expect(isBehind(topic("core_txns", "", { lag: null }))).toBe(false);
-  });
-});
-
-it("feeds are called as their source", () => {
-  expect([feedName("core_txns"), feedName("recon_results")]).toEqual(["Core", "recon_results"]);
 });

@@ -1,7 +1,8 @@
 /** The figures of the overview, from what the API counts. Pure; sums of money stay in minor units, as BigInt. */
 
 import type { Schema } from "@/api/client.ts";
-import { source, verdict } from "@/lib/words.ts";
+import { verdict } from "@/lib/words.ts";
+import { progressOf, silentSince } from "../system/progress.ts";
 
 type Money = Schema["Money"];
 
@@ -74,53 +75,33 @@ export function major(minor: bigint, decimals: number): string {
 export type Concern =
   | { kind: "violated"; checks: string[] }
   | { kind: "critical"; breaks: number }
-  | { kind: "stalled"; topic: string; storedAt: string }
+  | { kind: "standing"; topic: string; partitions: number[]; lag: number }
+  | { kind: "stalled"; topic: string; storedAt: string | null }
+  | { kind: "never"; topics: string[] }
   | { kind: "behind"; topic: string; seconds: number }
+  | { kind: "silent"; storedAt: string }
   | { kind: "unreachable" }
   | { kind: "unchecked"; checkedAt: string | null };
 
-/** So much later than another feed, a feed has stopped: they carry the same transactions. */
-const STALLED_SECONDS = 120;
-/** The sink stores within a second or two; so many seconds of work that wait are worth a word. */
-const BEHIND_SECONDS = 30;
-
-type Topic = Schema["TopicView"];
-
-/** Source feeds that have stored nothing for long while another one moves; measured by the server's clock alone. */
-export function stalled(topics: readonly Topic[]): Topic[] {
-  const sources = topics.filter((topic) => topic.is_source);
-  const newest = Math.max(...sources.map((topic) => Date.parse(topic.stored_at)));
-  return sources.filter((topic) => newest - Date.parse(topic.stored_at) > STALLED_SECONDS * 1000);
-}
-
-/** How long the sink needs for what waits in a topic, at the pace of the last minute; undefined where neither is known. */
-export function behindSeconds({ lag, per_second: pace }: Topic): number | undefined {
-  if (lag === 0) return 0;
-  return lag === null || !pace ? undefined : lag / pace;
-}
-
-export function isBehind(topic: Topic): boolean {
-  return (behindSeconds(topic) ?? 0) > BEHIND_SECONDS;
-}
-
-export function concerns(status: Schema["Status"] | undefined, breaks: Schema["MismatchStats"] | undefined): Concern[] {
+export function concerns(status: Schema["Status"] | undefined, breaks: Schema["OpenBreaks"] | undefined): Concern[] {
   const found: Concern[] = [];
   const violated = status?.checks.filter((check) => !check.holds) ?? [];
   const critical = breaks?.severities.find(({ severity }) => severity === "CRITICAL")?.breaks ?? 0;
   if (violated.length) found.push({ kind: "violated", checks: violated.map(({ title }) => title) });
   if (critical) found.push({ kind: "critical", breaks: critical });
   if (status) {
-    found.push(...stalled(status.topics).map((topic): Concern => ({ kind: "stalled", topic: topic.topic, storedAt: topic.stored_at })));
-    found.push(...status.topics.filter(isBehind).map((topic): Concern => ({ kind: "behind", topic: topic.topic, seconds: behindSeconds(topic) ?? 0 })));
+    const topics = status.topics.map((each) => ({ each, topic: each.topic, progress: progressOf(each, status.topics) }));
+    for (const { each, topic, progress } of topics) if (progress.kind === "standing") found.push({ ...progress, topic, lag: each.lag ?? 0 });
+    for (const { each, topic, progress } of topics) if (progress.kind === "stalled") found.push({ ...progress, topic, storedAt: each.stored_at });
+    const never = topics.filter(({ progress }) => progress.kind === "never").map(({ topic }) => topic);
+    if (never.length) found.push({ kind: "never", topics: never });
+    for (const { topic, progress } of topics) if (progress.kind === "behind") found.push({ ...progress, topic });
+    const storedAt = silentSince(status);
+    if (storedAt) found.push({ kind: "silent", storedAt });
     if (status.topics.some((topic) => topic.lag === null)) found.push({ kind: "unreachable" });
     if (status.holds === null) found.push({ kind: "unchecked", checkedAt: status.checked_at });
   }
   return found;
-}
-
-/** "core_txns" -> "Core": feeds are called as their source is, other topics as they are. */
-export function feedName(topic: string): string {
-  return topic.endsWith("_txns") ? source(topic.slice(0, -"_txns".length).toUpperCase()) : topic;
 }
 
 /** From the bottom of the chart: what is wrong stands on the ground, where it can be compared. */

@@ -7,9 +7,9 @@ import { Empty } from "@/components/states.tsx";
 import { figure, shareOf } from "@/lib/money.ts";
 import { major, matchedValue, summed } from "./figures.ts";
 
-const CELL = "px-4 py-2 text-right whitespace-nowrap";
+const CELL = "py-2 pr-4 text-right md:pl-4";
 
-export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; verdicts: Schema["TransactionStats"] }) {
+export function MoneyTable({ open, verdicts }: { open: Schema["OpenBreaks"]; verdicts: Schema["TransactionStats"] }) {
   const risks = summed(open.classes.map(({ amounts }) => amounts));
   const volumes = summed(verdicts.verdicts.map(({ amounts }) => amounts));
   const rates = matchedValue(verdicts.verdicts);
@@ -18,7 +18,7 @@ export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; 
   return (
     <>
       <Scrollable label="Money by currency: table">
-        <table className="figures w-full text-sm">
+        <table className="figures w-full text-xs md:text-sm">
           <thead className="text-xs text-ink-2">
             <tr className="border-b border-line">
               <th scope="col" className="px-4 py-2 text-left font-medium">
@@ -46,9 +46,9 @@ export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; 
                       {risk.currency}
                     </Link>
                   </th>
-                  <td className={`${CELL} font-medium`}>{figure(risk)}</td>
-                  <td className={`${CELL} text-ink-2`}>{volume ? figure(volume) : "–"}</td>
-                  <td className={`${CELL} text-ink-2`}>{rate ? shareOf(rate.matched, rate.decided) : "–"}</td>
+                  <td className={`${CELL} font-medium whitespace-nowrap`}>{figure(risk)}</td>
+                  <td className={`${CELL} whitespace-nowrap text-ink-2`}>{volume ? figure(volume) : "–"}</td>
+                  <td className={`${CELL} whitespace-nowrap text-ink-2`}>{rate ? shareOf(rate.matched, rate.decided) : "–"}</td>
                 </tr>
               );
             })}
@@ -56,8 +56,8 @@ export function MoneyTable({ open, verdicts }: { open: Schema["MismatchStats"]; 
         </table>
       </Scrollable>
       <p className="border-t border-line px-4 py-2 text-xs text-ink-3">
-        At risk of a break: its difference where that is an amount, else the whole amount of the transaction. Currencies with the largest numbers
-        stand first; nothing is converted.
+        At risk of a break: its difference where that is an amount, else the whole amount of the transaction; a transaction with several breaks counts
+        with each. Currencies with the largest numbers stand first; nothing is converted.
       </p>
     </>
   );

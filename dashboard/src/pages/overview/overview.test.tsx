@@ -19,7 +19,7 @@ const STATUS: Schema["Status"] = {
   holds: true,
   checked_at: NOW,
   checks: [{ name: "flow", title: "Nothing goes back", holds: true, examined: 7, violations: 0, examples: [], checked_at: NOW, held_at: NOW }],
-  topics: [{ topic: "core_txns", is_source: true, offset: "9007199254740993", per_second: 12, lag: 0, stored_at: NOW }],
+  topics: [{ topic: "core_txns", is_source: true, offset: "9007199254740993", per_second: 12, lag: 0, stored_at: NOW, partitions: [] }],
 };
 const VERDICTS: Schema["TransactionStats"] = {
   since: NOW, before: null, step_seconds: 600, transactions: 4,
@@ -29,27 +29,38 @@ const VERDICTS: Schema["TransactionStats"] = {
   ],
   series: [{ at: NOW, counts: { MATCHED: 3, BROKEN: 1 } }],
 }; // prettier-ignore
-const BREAKS: Schema["MismatchStats"] = {
-  since: NOW, before: null, step_seconds: 600, open: 5, resolved: 2,
+const OPEN: Schema["OpenBreaks"] = {
+  open: 5,
   classes: [{ class: "AMOUNT_MISMATCH", breaks: 4, amounts: [EUR] }, { class: "MISSING_ENTRY", breaks: 1, amounts: [EUR] }],
   subjects: [{ subject: "GATEWAY", breaks: 5, amounts: [EUR] }],
   severities: [{ severity: "CRITICAL", breaks: 2, amounts: [EUR] }, { severity: "LOW", breaks: 3, amounts: [EUR] }],
+  ages: [
+    { from_seconds: 0, to_seconds: 900, since: "2026-11-26T10:00:00.000Z", before: null, breaks: 2, amounts: [EUR] },
+    { from_seconds: 900, to_seconds: 3600, since: "2026-11-26T09:10:00.000Z", before: "2026-11-26T10:00:00.000Z", breaks: 3, amounts: [EUR] },
+    { from_seconds: 259_200, to_seconds: null, since: null, before: "2026-11-23T10:00:00.000Z", breaks: 0, amounts: [] },
+  ],
+}; // prettier-ignore
+// the period has opened others than are open now
+const BREAKS: Schema["MismatchStats"] = {
+  since: NOW, before: null, step_seconds: 600, now: OPEN, open: 1, resolved: 2, classes: [], subjects: [], severities: [],
   series: [{ at: NOW, counts: { AMOUNT_MISMATCH: 6 } }],
 }; // prettier-ignore
 
+let asked = 0;
 const server = setupServer(
   http.get("*/status", () => HttpResponse.json(STATUS)),
   http.get("*/transactions/stats", () => HttpResponse.json(VERDICTS)),
-  // all times have five open breaks; the period has opened others
-  http.get("*/mismatches/stats", ({ request }) =>
-    HttpResponse.json(request.url.includes("1970") ? BREAKS : { ...BREAKS, open: 1, classes: [], subjects: [], severities: [] }),
-  ),
+  http.get("*/mismatches/stats", () => {
+    asked += 1;
+    return HttpResponse.json(BREAKS);
+  }),
 );
 beforeAll(() => server.listen({ onUnhandledFrame: "error" }));
 afterEach(() => server.resetHandlers());
 afterAll(() => server.close());
 
 function show() {
+  asked = 0;
   const session = { token: () => Promise.resolve("token"), refresh: () => Promise.resolve(true) } as unknown as Session;
   const live = new LiveSocket({ address: () => Promise.reject(new Error("no socket here")), token: () => session.token(), onExpired: () => undefined });
   const app: App = { session, me: { permissions: ["stats:read"] } as unknown as App["me"], api: connect(session), live };
@@ -79,6 +90,11 @@ it("says what is open now, whenever it was opened, and leads to it", async () =>
   expect(addressOf(/^Amount\s*:\s*4/)).toBe('/exceptions?state=OPEN&class=["AMOUNT_MISMATCH"]');
   expect(addressOf(/^Gateway\s*:\s*5/)).toBe('/exceptions?state=OPEN&source=["GATEWAY"]');
   expect(addressOf(/^Critical\s*:\s*2/)).toBe('/exceptions?state=OPEN&severity=["CRITICAL"]');
+  expect(addressOf(/^15 min to 1 h\s*:\s*3/)).toBe("/exceptions?state=OPEN&since=2026-11-26T09:10:00.000Z&before=2026-11-26T10:00:00.000Z");
+  expect(addressOf(/^Less than 15 min\s*:\s*2/)).toBe("/exceptions?state=OPEN&since=2026-11-26T10:00:00.000Z");
+  expect(screen.queryByRole("link", { name: /^More than 3 d/ })).toBeNull();
+  // the limiter allows three in ten seconds for all tabs of an address
+  expect(asked).toBe(1);
   expect(screen.getByText("All accounted for")).toBeTruthy();
   expect(screen.getByRole("region", { name: "Match rate, last 24 hours" }).textContent).toContain("75.00\u202f%");
   // two sums of 134702 minor units

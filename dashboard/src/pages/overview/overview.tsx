@@ -1,10 +1,11 @@
 /** Whether the money agrees, at a look: what needs somebody first, then how much is open, where, and since when. */
 
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
-import { mismatchStatsQuery, openBreaksQuery, statusQuery, transactionStatsQuery, type PeriodName } from "@/api/queries.ts";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { mismatchStatsQuery, statusQuery, transactionStatsQuery, type PeriodName } from "@/api/queries.ts";
 import { useApp } from "@/app/context.ts";
-import { Failed, Loading, Stale } from "@/components/states.tsx";
+import { useNow } from "@/lib/clock.ts";
+import { Empty, Failed, Loading, Stale } from "@/components/states.tsx";
 import { Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
 import { TopicTable } from "../system/topics.tsx";
 import { Breakdown } from "./breakdown.tsx";
@@ -28,11 +29,11 @@ export function Overview() {
   const { period = "24h" } = useSearch({ from: "/" });
   const navigate = useNavigate({ from: "/" });
   const status = useQuery(statusQuery(api));
-  const open = useQuery(openBreaksQuery(api));
   const verdicts = useQuery(transactionStatsQuery(api, period));
-  const opened = useQuery(mismatchStatsQuery(api, period));
-  const queries = [status, open, verdicts, opened];
+  const breaks = useQuery(mismatchStatsQuery(api, period));
+  const queries = [status, verdicts, breaks];
   const oldest = Math.min(...queries.map((query) => query.dataUpdatedAt));
+  const isStale = useNow() - oldest > STALE_MS;
   const failed = queries.find((query) => query.error && !query.data);
   const retry = () => queries.forEach((query) => query.isError && void query.refetch());
 
@@ -49,28 +50,23 @@ export function Overview() {
       </PageHeader>
       {failed?.error ? (
         <Failed error={failed.error} onRetry={retry} />
-      ) : !status.data || !open.data || !verdicts.data ? (
+      ) : !status.data || !verdicts.data || !breaks.data ? (
         <Loading what="the overview" rows={10} />
+      ) : status.data.topics.every((topic) => topic.stored_at === null) ? (
+        <NothingYet />
       ) : (
         <div className="flex flex-col gap-4">
-          <Concerns status={status.data} open={open.data} />
-          <Tiles status={status.data} open={open.data} verdicts={verdicts.data} period={period} isOld={verdicts.isPlaceholderData} />
+          <Concerns status={status.data} open={breaks.data.now} isStale={isStale} />
+          <Tiles status={status.data} open={breaks.data.now} verdicts={verdicts.data} period={period} isOld={verdicts.isPlaceholderData} />
           <div className="grid gap-4 md:grid-cols-2 2xl:grid-cols-3">
-            <Breakdown open={open.data} />
+            <Breakdown open={breaks.data.now} />
             <Card title="Money by currency" aside={`At risk now, volume of the ${PERIOD_WORDS[period]}`} className={classes("md:col-span-2 2xl:col-span-1", verdicts.isPlaceholderData && "opacity-50")} bare>
-              <MoneyTable open={open.data} verdicts={verdicts.data} />
+              <MoneyTable open={breaks.data.now} verdicts={verdicts.data} />
             </Card>
           </div>
           <div className="grid gap-4 xl:grid-cols-2">
             <VerdictsTrend stats={verdicts.data} until={verdicts.dataUpdatedAt} period={period} isOld={verdicts.isPlaceholderData} />
-            {/* the limiter may let it wait for some seconds, and nothing else waits for it */}
-            {opened.data ? (
-              <BreaksTrend stats={opened.data} until={opened.dataUpdatedAt} period={period} isOld={opened.isPlaceholderData} />
-            ) : (
-              <Card title="Breaks opened" bare>
-                <Loading what="breaks over time" />
-              </Card>
-            )}
+            <BreaksTrend stats={breaks.data} until={breaks.dataUpdatedAt} period={period} isOld={breaks.isPlaceholderData} />
           </div>
           <Card title="Feeds" aside="Pace and waiting records of the last minute" bare>
             <TopicTable topics={status.data.topics.filter((topic) => topic.is_source)} />
@@ -78,5 +74,20 @@ export function Overview() {
         </div>
       )}
     </>
+  );
+}
+
+/** Before the first record: eight empty cards would say no more. */
+function NothingYet() {
+  return (
+    <Card>
+      <Empty title="No source has reported yet">
+        This page fills by itself, within moments of the first record from core banking, gateway or mobile app. Whether all is ready for it stands under{" "}
+        <Link to="/system" className="font-medium text-accent underline underline-offset-2">
+          System
+        </Link>
+        .
+      </Empty>
+    </Card>
   );
 }

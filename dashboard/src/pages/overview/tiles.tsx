@@ -9,6 +9,7 @@ import { useApp, useLinkState, useLiveStats, useLiveStatus } from "@/app/context
 import { Button, Dialog, classes } from "@/components/ui.tsx";
 import { Instant, Money } from "@/components/values.tsx";
 import { count, share, shareOf } from "@/lib/money.ts";
+import { latency } from "@/lib/time.ts";
 import { plural } from "@/lib/words.ts";
 import { Checks } from "../system/checks.tsx";
 import { matchedCount, matchedValue, summed } from "./figures.ts";
@@ -19,7 +20,7 @@ const GO = "underline decoration-line-strong/60 underline-offset-3 hover:decorat
 
 interface TilesProps {
   status: Schema["Status"];
-  open: Schema["MismatchStats"];
+  open: Schema["OpenBreaks"];
   verdicts: Schema["TransactionStats"];
   period: PeriodName;
   /** Whether `verdicts` is still of the period that was chosen before. */
@@ -49,6 +50,7 @@ export function Tiles({ status, open, verdicts, period, isOld }: TilesProps) {
         <p>{plural(open.classes.filter(({ breaks }) => breaks > 0).length, "class", "classes")}</p>
       </Tile>
       <Tile title="Money at risk" about="now" value={risks.length ? <Risks amounts={risks.slice(0, CURRENCIES_SHOWN)} /> : "None"}>
+        <p>A transaction counts with each of its breaks</p>
         {risks.length > CURRENCIES_SHOWN && <p>and {plural(risks.length - CURRENCIES_SHOWN, "currency", "currencies")} more below</p>}
       </Tile>
       <Accounting status={status} />
@@ -85,11 +87,11 @@ function Risks({ amounts }: { amounts: Schema["Money"][] }) {
 
 function Tile({ title, about, value, children, isOld }: { title: string; about: string; value: ReactNode; children: ReactNode; isOld?: boolean }) {
   return (
-    <section aria-label={`${title}, ${about}`} aria-busy={isOld} className={classes("flex min-w-0 flex-1 basis-56 flex-col gap-1 bg-surface p-4", isOld && "*:opacity-50")}>
+    <section aria-label={`${title}, ${about}`} aria-busy={isOld} className={classes("flex min-w-fit flex-1 basis-56 flex-col gap-1 bg-surface p-4", isOld && "*:opacity-50")}>
       <h2 className="flex flex-wrap items-baseline justify-between gap-x-2 text-sm text-ink-2">
         {title} <span className="text-xs text-ink-3">{about}</span>
       </h2>
-      <div className="figures truncate text-2xl font-semibold tracking-tight">{value}</div>
+      <div className="figures text-2xl font-semibold tracking-tight">{value}</div>
       <div className="figures flex flex-col items-start text-xs text-ink-2">{children}</div>
     </section>
   );
@@ -134,6 +136,8 @@ function Accounting({ status }: { status: Schema["Status"] }) {
 }
 
 const RECENT_SECONDS = 60;
+/** Fewer of them are no line yet. */
+const SPARKLINE_SECONDS_MIN = 10;
 
 /** Results of each of the last seconds, as the server tells them. */
 function useRecentResults(): readonly number[] {
@@ -156,23 +160,33 @@ function Throughput({ topics }: { topics: readonly Schema["TopicView"][] }) {
   const live = useLiveStatus();
   const isLive = useLinkState() === "live";
   const recent = useRecentResults();
+  const last = stats?.latency_ms;
   const waiting = topics.reduce((sum, topic) => sum + (topic.lag ?? 0), 0);
   const untold = live ? Object.values(live.behind).reduce((sum, behind) => sum + behind, 0) : undefined;
   return (
     <Tile
-      title="Results a second"
+      title="Throughput and latency"
       about={isLive ? "live" : "when last heard"}
       value={
         <span className="flex items-end gap-3">
-          {stats ? count(stats.results) : "–"}
-          <Sparkline values={recent} />
+          <span>
+            {stats ? count(stats.results) : "–"}
+            <span className="text-sm font-normal text-ink-2"> results/s</span>
+          </span>
+          {recent.length >= SPARKLINE_SECONDS_MIN && <Sparkline values={recent} />}
         </span>
       }
     >
-      <p>{count(waiting)} records wait to be stored</p>
-      <p>{untold === undefined ? "The live feed is not heard yet" : `${count(untold)} results wait to be told live`}</p>
+      <p>{last ? `Verdicts ${latency(last)}` : "No verdict in the last second"}</p>
+      <p>{waits(waiting, "record")} to be stored</p>
+      <p>{untold === undefined ? "The live feed is not heard yet" : `${waits(untold, "result")} to be told live`}</p>
     </Tile>
   );
+}
+
+/** "1 record waits", "2 records wait". */
+function waits(number: number, what: string): string {
+  return `${plural(number, what)} ${number === 1 ? "waits" : "wait"}`;
 }
 
 /** A hint of the last minute; the number beside it is what counts. */

@@ -1,10 +1,10 @@
 /** How this browser shows things, and who is signed in. */
 
-import { Check, Keyboard, Minus } from "lucide-react";
-import { useState, useSyncExternalStore, type ReactNode } from "react";
+import { Check, Minus } from "lucide-react";
+import { useSyncExternalStore, type ReactNode } from "react";
 import { useApp, type Permission } from "@/app/context.ts";
-import { KeyboardHelp } from "@/app/keyboard.tsx";
-import { Badge, Button, Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
+import { Keys } from "@/app/keyboard.tsx";
+import { Badge, Card, Choice, PageHeader, classes } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
 import { useNow } from "@/lib/clock.ts";
 import { prefer, usePreferences, useShownTheme } from "@/lib/preferences.ts";
@@ -12,19 +12,31 @@ import { duration, instant } from "@/lib/time.ts";
 import { PERMISSIONS } from "./permissions.ts";
 
 export function Settings() {
-  const [isHelpOpen, setHelpOpen] = useState(false);
+  const { keys } = usePreferences();
   return (
     <>
-      <PageHeader title="Settings" about="Kept in this browser.">
-        <Button icon={Keyboard} shortcut="?" onClick={() => setHelpOpen(true)}>
-          Keyboard shortcuts
-        </Button>
-      </PageHeader>
+      <PageHeader title="Settings" about="How this browser shows things, and who you are here." />
       <div className="grid items-start gap-4 lg:grid-cols-2">
-        <Looks />
+        <div className="flex flex-col gap-4">
+          <Looks />
+          <Card title="Keyboard shortcuts" aside="on every page: ?" className="max-sm:hidden">
+            <div className="flex flex-wrap items-center justify-between gap-x-4 gap-y-2 pb-3 text-sm">
+              <p className="text-ink-2">Turned off, only Ctrl K and the keys within lists remain.</p>
+              <Choice
+                label="Keyboard shortcuts"
+                value={keys}
+                options={[
+                  { value: "on", label: "On" },
+                  { value: "off", label: "Off" },
+                ]}
+                onChange={(value) => prefer({ keys: value })}
+              />
+            </div>
+            <Keys />
+          </Card>
+        </div>
         <Person />
       </div>
-      <KeyboardHelp isOpen={isHelpOpen} onClose={() => setHelpOpen(false)} />
     </>
   );
 }
@@ -34,7 +46,7 @@ function Looks() {
   const shown = useShownTheme();
   const now = new Date(useNow()).toISOString();
   return (
-    <Card title="How it looks" bare>
+    <Card title="How it looks" aside="kept in this browser" bare>
       <Row title="Theme" about={theme === "system" ? `As this computer has it: ${shown} now` : "Whatever this computer has"}>
         <Choice
           label="Theme"
@@ -83,13 +95,13 @@ function Person() {
         <div className="flex flex-wrap gap-1">
           {me.roles.map(({ name, level }) => (
             <Badge key={name} tone="info">
-              {name} {level}
+              {name}, level {level}
             </Badge>
           ))}
         </div>
       </Row>
       {endsAt !== undefined && (
-        <Row title="Your session ends" about="Using the page prolongs it">
+        <Row title="Your session ends" about="Each key and click prolongs it">
           <span className="figures text-right text-sm">
             <Instant at={new Date(endsAt).toISOString()} />
             <div className="text-xs text-ink-2">in {duration((endsAt - now) / 1000)}</div>

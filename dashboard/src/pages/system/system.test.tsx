@@ -18,13 +18,13 @@ const STATUS: Schema["Status"] = {
     { name: "a", title: "This one holds", holds: true, examined: 7, violations: 0, examples: [], checked_at: NOW, held_at: NOW },
     { name: "b", title: "This one does not", holds: false, examined: 7, violations: 2, examples: ["core_txns:3:4411"], checked_at: NOW, held_at: null },
   ],
-  topics: [{ topic: "core_txns", is_source: true, offset: "9007199254740993", per_second: 0, lag: null, stored_at: NOW }],
+  topics: [{ topic: "core_txns", is_source: true, offset: "9007199254740993", per_second: 0, lag: null, stored_at: NOW, partitions: [] }],
 };
 const HEALTH: Schema["SystemHealth"] = {
   version: "9.9.9",
   python: "3.11.15",
   dependencies: [{ name: "Kafka", answers: false, version: null, milliseconds: 3000, detail: "no answer within 3 s" }],
-  groups: [{ role: "sink", state: "Empty", members: [] }],
+  groups: [{ role: "sink", state: "Empty", lag: 7, members: [] }],
 };
 
 let looks = 0;
@@ -75,6 +75,6 @@ it("does not ask for what the role may not see: a refusal would be recorded as t
 it("tells administrators what does not answer and why", async () => {
   show("stats:read", "admin:read");
   expect(await screen.findByText("no answer within 3 s")).toBeTruthy();
-  expect(screen.getByText("nobody works")).toBeTruthy();
+  expect(screen.getByText("nobody works, 7 records to do")).toBeTruthy();
   expect(looks).toBe(1);
 });

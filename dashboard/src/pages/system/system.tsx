@@ -10,9 +10,10 @@ import { Empty, Failed, Loading, Stale } from "@/components/states.tsx";
 import { Badge, Button, Card, PageHeader } from "@/components/ui.tsx";
 import { Instant } from "@/components/values.tsx";
 import { count } from "@/lib/money.ts";
+import { latency } from "@/lib/time.ts";
 import { plural, readable } from "@/lib/words.ts";
 import { Checks } from "./checks.tsx";
-import { TopicTable } from "./topics.tsx";
+import { Partitions, TopicTable } from "./topics.tsx";
 
 export function System() {
   const { api } = useApp();
@@ -32,14 +33,21 @@ export function System() {
       </PageHeader>
       <div className="flex flex-col gap-4">
         <div className="grid items-start gap-4 xl:grid-cols-2">
-          {mayAdminister && <Dependencies health={health} />}
-          <div className="flex flex-col gap-4">
-            {mayAdminister && <Groups health={health} />}
-            <LiveFeed health={health.data} />
-          </div>
+          {mayAdminister && (
+            <div className="flex flex-col gap-4">
+              <Dependencies health={health} />
+              <Groups health={health} />
+            </div>
+          )}
+          <LiveFeed health={health.data} />
         </div>
         <Part query={status} what="the topics" title="Topics" aside="Pace and waiting records of the last minute">
-          {({ topics }) => <TopicTable topics={topics} withOffsets />}
+          {({ topics }) => (
+            <>
+              <TopicTable topics={topics} withOffsets />
+              <Partitions topics={topics} />
+            </>
+          )}
         </Part>
         <Part query={status} what="the checks" title="Checks of the minute" aside={<Verdict status={status.data} />}>
           {({ checks }) => <Checks checks={checks} />}
@@ -74,14 +82,18 @@ function Part<Data>({ query, what, title, aside, children }: PartProps<Data>) {
 
 function Verdict({ status }: { status: Schema["Status"] | undefined }) {
   if (!status) return null;
-  if (status.holds === null) return <Badge tone="warn">Not everything was checked of late</Badge>;
+  if (status.holds === null) return <Badge tone="warn">Not everything was checked lately</Badge>;
   return status.holds ? <Badge tone="good">Every record is accounted for</Badge> : <Badge tone="bad">Not every record is accounted for</Badge>;
 }
 
 type Health = UseQueryResult<Schema["SystemHealth"]>;
 
+/** When it was. */
+function Asked({ health }: { health: Health }) {
+  return health.dataUpdatedAt ? <Instant at={new Date(health.dataUpdatedAt).toISOString()} as="ago" /> : null;
+}
+
 function Dependencies({ health }: { health: Health }) {
-  const updatedAt = health.dataUpdatedAt ? new Date(health.dataUpdatedAt).toISOString() : undefined;
   return (
     <Part
       query={health}
@@ -89,9 +101,9 @@ function Dependencies({ health }: { health: Health }) {
       title="Dependencies"
       aside={
         <>
-          {updatedAt && (
+          {health.isSuccess && (
             <span>
-              Asked <Instant at={updatedAt} as="ago" />
+              Asked <Asked health={health} />
             </span>
           )}
           <Button look="quiet" icon={RefreshCw} className="!h-8 !px-2 !text-xs" disabled={health.isFetching} title="Each look is recorded in the audit trail" onClick={() => void health.refetch()}>
@@ -120,26 +132,27 @@ function Dependencies({ health }: { health: Health }) {
 
 function Groups({ health }: { health: Health }) {
   return (
-    <Part query={health} what="the processes" title="Processes" aside="as Kafka knows them">
+    <Part query={health} what="the processes" title="Processes" aside={<>as Kafka knew them <Asked health={health} /></>}>
       {({ groups }) =>
         groups.length === 0 ? (
           <Empty title="Not known">Kafka did not answer when it was asked who is at work.</Empty>
         ) : (
           <ul>
-            {groups.map(({ role, state, members }) => (
+            {groups.map(({ role, state, lag, members }) => (
               <li key={role} className="border-t border-line px-4 py-2.5 text-sm first:border-t-0">
                 <div className="flex items-center gap-3">
                   <span className="font-medium">{readable(role)}</span>
-                  <span className="text-ink-2">{members.length ? plural(members.length, "process", "processes") : "nobody works"}</span>
+                  <span className="figures text-ink-2">{members.length ? plural(members.length, "process", "processes") : "nobody works"}{lag !== null && `, ${plural(lag, "record")} to do`}</span>
                   <Badge tone={members.length === 0 ? "bad" : state === "Stable" ? "good" : "warn"} className="ml-auto">
                     {state}
                   </Badge>
                 </div>
                 <ul className="pt-1 text-xs text-ink-2">
-                  {members.map(({ client, host }, at) => (
+                  {members.map(({ client, host, partitions }, at) => (
                     <li key={at} className="flex flex-wrap gap-x-3">
                       <span className="font-mono break-all">{client}</span>
                       <span className="figures">{host}</span>
+                      <span className="figures">{partitions.length ? `partitions ${partitions.join(", ")}` : "no partition"}</span>
                     </li>
                   ))}
                 </ul>
@@ -158,14 +171,16 @@ const LINKS = { off: "Off", connecting: "Connecting", live: "Connected", reconne
 function LiveFeed({ health }: { health: Schema["SystemHealth"] | undefined }) {
   const { session } = useApp();
   const link = useLinkState();
-  const status = useLiveStatus();
-  const stats = useLiveStats();
+  const [lastStatus, lastStats] = [useLiveStatus(), useLiveStats()];
+  // what was so when it was last heard says nothing about now
+  const [status, stats] = link === "live" ? [lastStatus, lastStats] : [];
   const rows: [string, React.ReactNode][] = [
     ["Live link", <Badge key="" tone={link === "live" ? "good" : "warn"}>{LINKS[link]}</Badge>],
     ["Reads Kafka", status ? <Badge key="" tone={status.live ? "good" : "warn"}>{status.live ? "Yes" : (status.reason ?? "No")}</Badge> : "not heard yet"],
     ...Object.entries(status?.behind ?? {}).map(([channel, behind]): [string, string] => [`Waiting in ${readable(channel).toLowerCase()}`, count(behind)]),
     ["Sockets of this server process", status ? count(status.sockets) : "–"],
     ["Told in the last second", stats ? `${plural(stats.results, "result")}, ${plural(stats.mismatches, "mismatch", "mismatches")}, ${plural(stats.dead_letters, "dead letter")}` : "–"],
+    ["Verdicts of that second", stats?.latency_ms ? latency(stats.latency_ms) : "–"],
     ["Version of the server", session.config.version],
     ["Version of this page", version],
     ...(health ? [["Python", health.python] as [string, string]] : []),

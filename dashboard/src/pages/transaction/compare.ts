@@ -9,8 +9,8 @@ type Break = Schema["BreakView"];
 export const SOURCE_ORDER = ["CORE", "GATEWAY", "MOBILE"] as const;
 export type SourceName = (typeof SOURCE_ORDER)[number];
 
-/** `break`: an open break is about it. `tolerated`: it differs from the others, and no break is open. */
-export type Mark = "same" | "tolerated" | "break" | "absent";
+/** `break`: an open break is about it. `undecided`: it differs, and may yet be corrected in time. `tolerated`: it differs from the others, and no break is open. */
+export type Mark = "same" | "tolerated" | "undecided" | "break" | "absent";
 
 export interface Cell {
   source: SourceName;
@@ -34,17 +34,20 @@ const VALUES: Record<string, (leg: Leg) => string> = {
 };
 
 /** The rows of the comparison, in the order in which people check them. */
-export function compare(legs: Record<string, Leg | null>, breaks: readonly Break[]): Row[] {
+export function compare(legs: Record<string, Leg | null>, breaks: readonly Break[], isPending: boolean): Row[] {
   const open = breaks.filter((each) => each.state === "OPEN");
   return Object.entries(VALUES).map(([field, value]) => {
     const values = SOURCE_ORDER.map((name) => (legs[name] ? value(legs[name]) : undefined));
     const differ = new Set(values.filter((said) => said !== undefined)).size > 1;
+    const about = open.filter((each) => isAbout(each, field));
+    // a status may catch up until its deadline, whatever else is broken
+    const isWaiting = isPending || (field === "status" && values.includes("PENDING") && !breaks.some((each) => isAbout(each, field)));
     const cells = SOURCE_ORDER.map((name, at): Cell => {
       const leg = legs[name] ?? null;
       if (!leg) return { source: name, leg, mark: "absent" };
-      const isBroken = open.some((each) => isAbout(each, field) && (each.subject === name || each.subject === "ALL"));
       const isOdd = differ && values.filter((said) => said === values[at]).length === 1;
-      return { source: name, leg, mark: isBroken ? "break" : isOdd ? "tolerated" : "same" };
+      if (about.some((each) => isOdd || each.subject === name || each.subject === "ALL")) return { source: name, leg, mark: "break" };
+      return { source: name, leg, mark: !isOdd ? "same" : isWaiting ? "undecided" : "tolerated" };
     });
     return { field, cells };
   });

@@ -23,8 +23,8 @@ export function History({ data }: { data: Schema["Transaction"] }) {
               <Verdict code={revision.verdict} />
               <span className="text-ink-2">{plural(revision.legs, "leg")}</span>
               <span className="text-ink-2">
-                <Instant at={revision.decided_at} />
-                {secondsAfter !== null && <span className="text-ink-3"> ({duration(secondsAfter)} later)</span>}
+                <Instant at={revision.decided_at} as="precise" />
+                {secondsAfter !== null && <span className="text-ink-3"> ({secondsAfter < 1 ? `${Math.round(secondsAfter * 1000)} ms` : duration(secondsAfter)} later)</span>}
               </span>
             </p>
             {moves.length > 0 && (
@@ -33,7 +33,7 @@ export function History({ data }: { data: Schema["Transaction"] }) {
                   <li key={move.break_id} className="flex flex-wrap items-center gap-2 text-sm">
                     <Badge tone={MOVES[move.move] ?? "quiet"}>{readable(move.move)}</Badge>
                     {breakClass(move.class)}, {source(move.subject)}
-                    {move.resolution && <span className="text-ink-2">by {readable(move.resolution).toLowerCase()}</span>}
+                    {move.resolution && <span className="text-ink-2">· {readable(move.resolution).toLowerCase()}</span>}
                   </li>
                 ))}
               </ul>

@@ -22,8 +22,8 @@ function brk(change: Partial<Break>): Break {
   }; // prettier-ignore
 }
 
-const marks = (legs: Record<string, Leg | null>, breaks: Break[], field: string) =>
-  compare(legs, breaks).find((row) => row.field === field)?.cells.map((cell) => cell.mark);
+const marks = (legs: Record<string, Leg | null>, breaks: Break[], field: string, isPending = false) =>
+  compare(legs, breaks, isPending).find((row) => row.field === field)?.cells.map((cell) => cell.mark);
 
 describe("the comparison", () => {
   const odd = leg("GATEWAY", { amount: { minor: "1001", major: "10.01", currency: "EUR" } });
@@ -40,6 +40,18 @@ describe("the comparison", () => {
 
   it("shows a difference without an open break as tolerated", () => {
     expect(marks(legs, [brk({ state: "RESOLVED" })], "amount_minor")).toEqual(["same", "tolerated", "same"]);
+  });
+
+  it("calls a difference that may still be corrected in time not judged", () => {
+    const lagging = { ...legs, GATEWAY: leg("GATEWAY", { canonical_status: "PENDING" }) };
+    expect(marks(lagging, [], "status", true)).toEqual(["same", "undecided", "same"]);
+    expect(marks(lagging, [brk({})], "status")).toEqual(["same", "undecided", "same"]);
+    expect(marks(lagging, [brk({ field: "status", state: "RESOLVED" })], "status")).toEqual(["same", "tolerated", "same"]);
+  });
+
+  it("marks both of two sides that differ where a break is open about one", () => {
+    const two = { CORE: leg("CORE"), GATEWAY: leg("GATEWAY", { canonical_status: "PENDING" }), MOBILE: null };
+    expect(marks(two, [brk({ field: "status", subtype: "LAGGING" })], "status")).toEqual(["break", "break", "absent"]);
   });
 
   it("marks nothing in what is equal, and what has not come as absent", () => {

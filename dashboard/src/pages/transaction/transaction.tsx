@@ -1,51 +1,34 @@
 /** One transaction: what is wrong and who is the odd one out, then the evidence, down to the bytes. */
 
-import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import { ArrowLeft, CheckCircle2, TriangleAlert } from "lucide-react";
-import { dataOf, type Schema } from "@/api/client.ts";
-import { useApp, useChannel, useMay } from "@/app/context.ts";
+import type { Schema } from "@/api/client.ts";
+import { useMay } from "@/app/context.ts";
 import { CopyButton, CopyIcon } from "@/components/copy.tsx";
-import { Failed, Loading, Stale } from "@/components/states.tsx";
+import { Failed, Loading, NotFound, Stale } from "@/components/states.tsx";
 import { Card, Choice, classes } from "@/components/ui.tsx";
 import { Instant, Money, Verdict } from "@/components/values.tsx";
+import { groupedIn } from "@/lib/money.ts";
 import { plural, verdict } from "@/lib/words.ts";
 import { Breaks } from "./breaks.tsx";
 import { largestDelta, oddOnes } from "./compare.ts";
 import { History } from "./history.tsx";
 import { Legs } from "./legs.tsx";
+import { useTransaction } from "./reading.ts";
 import { Records } from "./records.tsx";
 
 const route = getRouteApi("/transactions/$txnId");
-/** A transaction that waits for legs has no break to hear of over the socket. */
-const PENDING_MS = 15_000;
 
 export function Transaction() {
   const { txnId } = route.useParams();
   const { tab = "legs", break: chosen } = route.useSearch();
   const navigate = route.useNavigate();
-  const { api } = useApp();
-  const queries = useQueryClient();
   const mayRaw = useMay("raw:read");
-  const key = ["transaction", txnId];
-  const query = useQuery({
-    queryKey: key,
-    queryFn: ({ signal }) => dataOf(api.GET("/transactions/{txn_id}", { signal, params: { path: { txn_id: txnId } } })),
-    refetchInterval: ({ state }) => (state.data?.verdict === "PENDING" ? PENDING_MS : false),
-    // each look is in the audit trail: not at every turn of the window
-    refetchOnWindowFocus: false,
-    placeholderData: keepPreviousData,
-  });
-  const data = query.data?.txn_id === txnId ? query.data : undefined;
+  const reading = useTransaction(txnId);
+  const { query } = reading;
+  const { data } = query;
 
-  const again = () => queries.invalidateQueries({ queryKey: key });
-  useChannel("mismatches", data && { currency: data.amount ? [data.amount.currency] : [] }, {
-    onItems: (items) => {
-      if (data && items.some((item) => item.txn_id === txnId && item.revision > data.revision)) void again();
-    },
-    onReload: () => void again(),
-  });
-
+  if (reading.isAwaited) return <NotFound what="transaction" isAwaited />;
   if (query.isError && !data) return <Failed error={query.error} what="transaction" onRetry={() => void query.refetch()} />;
   if (!data) return <Loading what="the transaction" rows={10} />;
   const tabs = [
@@ -55,14 +38,14 @@ export function Transaction() {
   ];
   return (
     <>
-      <Head data={data} updatedAt={query.dataUpdatedAt} isFailing={query.isError} />
+      <Head data={data} reading={reading} />
       <Finding data={data} />
       <div className="pt-5 pb-3">
         <Choice label="View" value={tab} options={tabs} onChange={(value) => void navigate({ search: { tab: value, break: chosen }, replace: true })} />
       </div>
       {tab === "legs" && (
         <div className="flex flex-col gap-5">
-          <Legs legs={data.legs} breaks={data.breaks} />
+          <Legs legs={data.legs} breaks={data.breaks} isPending={data.verdict === "PENDING"} />
           <Breaks breaks={data.breaks} chosen={chosen} />
         </div>
       )}
@@ -72,21 +55,15 @@ export function Transaction() {
   );
 }
 
-interface HeadProps {
-  data: Schema["Transaction"];
-  updatedAt: number;
-  isFailing: boolean;
-}
-
-function Head({ data, updatedAt, isFailing }: HeadProps) {
+function Head({ data, reading }: { data: Schema["Transaction"]; reading: ReturnType<typeof useTransaction> }) {
   return (
-    <header className="flex flex-wrap items-start gap-x-5 gap-y-3 pb-4">
+    <header className="flex flex-wrap items-start justify-between gap-x-5 gap-y-3 pb-4">
       <div className="min-w-0">
         <Link to="/exceptions" className="inline-flex items-center gap-1 text-sm text-ink-2 hover:text-ink hover:underline">
           <ArrowLeft aria-hidden className="size-3.5" /> Exceptions
         </Link>
         <div className="flex items-center gap-1">
-          <h1 className="min-w-0 font-mono text-lg font-semibold break-all" tabIndex={-1} data-page-title>
+          <h1 className="min-w-0 font-mono text-lg font-semibold break-all outline-none" tabIndex={-1} data-page-title>
             {data.txn_id}
           </h1>
           <CopyIcon label="Copy the transaction id" text={() => data.txn_id} />
@@ -97,10 +74,18 @@ function Head({ data, updatedAt, isFailing }: HeadProps) {
             Revision <span className="figures">{data.revision}</span>, decided <Instant at={data.decided_at} as="ago" />
           </span>
           <span>Rules {data.rules_version}</span>
-          {isFailing && <Stale updatedAt={updatedAt} afterMs={0} />}
+          {reading.query.isError && <Stale updatedAt={reading.query.dataUpdatedAt} afterMs={0} />}
+          <span role="status" className="font-medium text-warn">
+            {reading.awaited !== null && `Revision ${reading.awaited} is known, ${reading.isAsking ? "reading…" : "but not stored yet."}`}
+          </span>
+          {reading.awaited !== null && !reading.isAsking && (
+            <button type="button" className="text-accent hover:underline" onClick={reading.askAgain}>
+              Read again
+            </button>
+          )}
         </p>
       </div>
-      <div className="ml-auto flex flex-wrap items-center gap-2">
+      <div className="flex flex-wrap items-center gap-2">
         <CopyButton text={() => JSON.stringify(data, null, 2)}>Copy as JSON</CopyButton>
         <CopyButton text={() => location.href}>Copy link</CopyButton>
       </div>
@@ -117,7 +102,7 @@ function Finding({ data }: { data: Schema["Transaction"] }) {
   const isGood = !isOpen && data.verdict.startsWith("MATCHED");
   return (
     <Card bare className={classes("border-l-4", isOpen ? "border-l-bad" : isGood ? "border-l-good" : "border-l-line-strong")}>
-      <div className="flex flex-wrap items-stretch gap-x-10 gap-y-4 p-4 md:p-5">
+      <div className="figures flex flex-wrap items-stretch gap-x-10 gap-y-4 p-4 md:p-5">
         <Figure label={delta ? "Difference" : "Amount"}>
           <Money amount={delta ?? data.amount} withSign={delta !== null} className={classes("text-2xl font-semibold", delta && "text-bad")} />
         </Figure>
@@ -132,7 +117,7 @@ function Finding({ data }: { data: Schema["Transaction"] }) {
           {isOpen ? (
             <ul aria-label="What is wrong" className="flex flex-col gap-1.5">
               {data.explanation.map((sentence) => (
-                <li key={sentence}>{sentence}</li>
+                <li key={sentence}>{groupedIn(sentence)}</li>
               ))}
             </ul>
           ) : (
