@@ -11,10 +11,10 @@ T ?= tests
 PROCESSES ?= $(if $(RECON_TEST_STATE_DIR),0,2)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-faults check dashboard native bench bench-peers bench-recovery bench-latency bench-scale bench-sink bench-api bench-sockets stack-up stack-down clean
+.PHONY: help setup demo test test-faults check dashboard screenshots native bench bench-peers bench-recovery bench-latency bench-scale bench-sink bench-api bench-sockets bench-overview bench-dashboard stack-up stack-down clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) $(DASHBOARD) ## Make .venv with the locked packages, start the services, check everything, say where it is
 	$(BIN)/recon-stream setup
@@ -42,6 +42,9 @@ check: $(READY) ## Style, types and import layers only
 	$(BIN)/lint-imports
 
 dashboard: $(DASHBOARD) ## Build the dashboard, where something of it has changed
+
+screenshots: $(READY) $(DASHBOARD) ## Take a picture of every page of the dashboard, in front of the real system, into build/screenshots
+	$(BIN)/python -m tests.dashboard.screenshots
 
 dashboard/node_modules/.package-lock.json: dashboard/package-lock.json $(READY)
 	$(NODE) npm ci --no-fund --no-audit --loglevel=error
@@ -82,6 +85,12 @@ bench-api: $(READY) ## Milliseconds to the answers of the API in front of a mill
 
 bench-sockets: $(READY) ## Milliseconds from a result in Kafka to 500 websockets, at 2,000 results a second (SOCKETS=500)
 	$(BIN)/python -m benchmarks.sockets $(if $(SOCKETS),--sockets $(SOCKETS)) $(if $(PUBLISH),--publish)
+
+bench-overview: $(READY) ## How often the cache has what 20 open overviews ask for, while results come in (VIEWERS=20, TRANSACTIONS=100000)
+	$(BIN)/python -m benchmarks.overview $(if $(TRANSACTIONS),--transactions $(TRANSACTIONS)) $(if $(VIEWERS),--viewers $(VIEWERS)) $(if $(PUBLISH),--publish)
+
+bench-dashboard: $(READY) $(DASHBOARD) ## The dashboard in a browser: a million results, 2,000 updates a second (MINUTES=2 on each page, TRANSACTIONS=100000)
+	$(BIN)/python -m benchmarks.dashboard $(if $(TRANSACTIONS),--transactions $(TRANSACTIONS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PUBLISH),--publish)
 
 stack-up: $(READY) ## Start Kafka, the schema registry, PostgreSQL, Valkey and Keycloak
 	$(BIN)/recon-stream stack up

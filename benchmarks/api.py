@@ -141,6 +141,18 @@ class Api:
             raise RunFailed(f"{path} {query} answers {answer.status}: {body}")
         return body
 
+    async def first_rows(self, path: str, pages: int) -> tuple[list[dict[str, Any]], str]:
+        """Those of so many pages of a list at most, and the cursor behind them; empty where the list has but one page."""
+        rows: list[dict[str, Any]] = []
+        query, cursor = {"limit": "200"}, ""
+        for _ in range(pages):
+            page = await self.get(path, query)
+            rows += page["items"]
+            if page["next"] is None:
+                break
+            query["after"] = cursor = page["next"]
+        return rows, cursor
+
     async def until_ready(self, role: Role) -> None:
         """Until it answers; raises RunFailed where it ends or takes too long."""
         until = time.monotonic() + READY_SECONDS
@@ -223,22 +235,12 @@ async def fill(settings: Settings, folder: Path, transactions: int, seed: int) -
 
 async def samples(api: Api) -> tuple[list[str], list[str], dict[str, str]]:
     """Some transactions and breaks, and a cursor some thousand rows down each list."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    cursors: dict[str, str] = {}
-    for path in ("/transactions", "/mismatches"):
-        items: list[dict[str, Any]] = []
-        query: dict[str, str] = {"limit": "200"}
-        for _ in range(25):
-            page = await api.get(path, query)
-            items += page["items"]
-            if page["next"] is None:
-                break
-            query["after"] = cursors[path] = page["next"]
-        found[path] = items
+    transactions, far_transactions = await api.first_rows("/transactions", 25)
+    breaks, far_breaks = await api.first_rows("/mismatches", 25)
     return (
-        [item["txn_id"] for item in found["/transactions"]],
-        [item["break_id"] for item in found["/mismatches"]],
-        cursors,
+        [item["txn_id"] for item in transactions],
+        [item["break_id"] for item in breaks],
+        {"/transactions": far_transactions, "/mismatches": far_breaks},
     )
 
 

@@ -73,7 +73,7 @@ def open_transactions(rules: Rules, number: int, base_ms: int) -> Iterator[tuple
         event = leg(Source.CORE, place, base_ms)
         fact = Received(Source.CORE, place, base_ms + place, rules, 1, event)
         head = encode_deadlines(Case(event.txn_id, [fact]).deadlines())
-        yield case_key(event.txn_id), head + encode_fact(fact, _write_event(*event))
+        yield case_key(event.txn_id), head + encode_fact(fact, _write_event(*event.fields()))
 
 
 def leg(source: Source, place: int, base_ms: int) -> Event:

@@ -28,12 +28,15 @@ REST_SECONDS, REST_CORES = 4.0, 0.1
 
 
 @asynccontextmanager
-async def fresh_stack(folder: Path, app_id: str, services: Sequence[Service] = DATA_PATH) -> AsyncIterator[Settings]:
-    """These services on free ports until the block ends, with the topics of an application."""
-    wanted = load_settings({"RECON_STATE_DIR": str(folder), "RECON_STACK_PORTS": "free"})
+async def fresh_stack(
+    folder: Path, app_id: str, services: Sequence[Service] = DATA_PATH, environ: Mapping[str, str] | None = None
+) -> AsyncIterator[Settings]:
+    """These services on free ports until the block ends, with the topics of an application; `environ`: further settings."""
+    environ = dict(environ or {}) | {"RECON_STATE_DIR": str(folder)}
+    wanted = load_settings(environ | {"RECON_STACK_PORTS": "free"})
     try:
         await local.up(wanted, services=services)
-        settings = load_settings({"RECON_STATE_DIR": str(folder), "RECON_APP_ID": app_id})
+        settings = load_settings(environ | {"RECON_APP_ID": app_id})
         await create_topics(settings)
         await register_schemas(settings)
         yield settings
@@ -68,6 +71,12 @@ class Role:
             name = name.partition("{")[0]
             sums[name] = sums.get(name, 0.0) + value
         return sums
+
+    async def labelled(self, metric: str) -> dict[str, float]:
+        """One of them, by its labels as they stand there."""
+        return {
+            name.removeprefix(metric): value for name, value in await self._samples() if name.startswith(f"{metric}{{")
+        }
 
     async def stages(self) -> dict[str, float]:
         """Seconds that its units of work have spent in each stage, by the clock."""

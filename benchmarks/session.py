@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
@@ -143,6 +144,6 @@ def keep(name: str, seed: int, runs: Sequence[Run], figures: Mapping[str, object
 
 
 def noise(runs: Sequence[Run]) -> str:
-    """How much the yardstick moved during the runs."""
+    """How much the yardstick moved during the runs, and the interpreter, as some are built better than others."""
     values = [value for run in runs for value in run.yardstick_us]
-    return f"yardstick {min(values):.2f}-{max(values):.2f} us"
+    return f"yardstick {min(values):.2f}-{max(values):.2f} us, Python {platform.python_version()}"

@@ -6,7 +6,6 @@ import asyncio
 import statistics
 import sys
 import time
-import uuid
 from asyncio.subprocess import PIPE
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,13 +15,12 @@ from pathlib import Path
 import click
 import orjson
 import psutil
-from aiokafka import AIOKafkaProducer
 
 from benchmarks.children import RunFailed, spawn, stop
 from benchmarks.listeners import Heard, Orders
 from benchmarks.machine import yardstick
 from benchmarks.session import console, measured, tell
-from recon_stream.avro import encoder
+from benchmarks.updates import Writer, matched
 from recon_stream.security.commands import obtain
 from recon_stream.security.realm import demo_users
 from recon_stream.settings import Settings, load_settings, read_env_file
@@ -34,7 +32,6 @@ from recon_stream.topics import RESULTS, create_topics
 
 HOST = "127.0.0.1"
 WARM_SECONDS = 5.0
-STEP_SECONDS = 0.02
 BAR_MS = 300.0
 MOVED_MAX = 1.25
 HEADINGS = (
@@ -74,32 +71,6 @@ class Run:
         )  # fmt: skip
 
 
-async def write(settings: Settings, rate: int) -> None:
-    """Results of three legs at that many a second, until cancelled."""
-    encode = encoder("reconciliation_result", 1)
-    leg = {
-        "event_id": "C1", "revision": 0, "amount_minor": 12_345, "currency": "EUR", "direction": "DEBIT",
-        "status": "POSTED", "canonical_status": "SUCCESS", "occurred_at": 1_790_000_000_000,
-        "account": "DE02120300000000202051", "reference": None, "topic": "core_txns", "partition": 0, "offset": 7,
-        "schema_id": 1,
-    }  # fmt: skip
-    body = {
-        "revision": 1, "verdict": "MATCHED", "primary_class": None, "breaks": [],
-        "legs": [leg | {"source": source} for source in ("CORE", "GATEWAY", "MOBILE")], "amount_minor": 12_345,
-        "currency": "EUR", "rules_version": "1", "decided_at": 1_790_000_000_000,
-    }  # fmt: skip
-    sent, begun = 0, time.monotonic()
-    async with AIOKafkaProducer(**settings.kafka_client()) as producer:
-        while True:
-            due = int((time.monotonic() - begun) * rate)
-            for _ in range(due - sent):
-                txn_id = uuid.uuid4().hex
-                value = encode(body | {"txn_id": txn_id, "result_id": txn_id})
-                await producer.send(RESULTS, value, txn_id.encode())
-            sent = due
-            await asyncio.sleep(STEP_SECONDS)
-
-
 async def measure(settings: Settings, folder: Path, sockets: int, silent: int, rate: int, seconds: float) -> Run:
     """One web process, so many sockets of it that read and that never do."""
     port, operations_port = free_ports(2)
@@ -111,7 +82,6 @@ async def measure(settings: Settings, folder: Path, sockets: int, silent: int, r
     log = folder / "web.log"
     child = spawn([sys.executable, "-m", "recon_stream", "web"], environ, log)
     process = psutil.Process(child.pid)
-    writing: asyncio.Task[None] | None = None
     try:
         await _listens(port, log)
         granted = await obtain(settings, demo_users()[:1])
@@ -126,23 +96,19 @@ async def measure(settings: Settings, folder: Path, sockets: int, silent: int, r
         listeners.stdin.write_eof()
         if (line := await listeners.stderr.readline()) != b"connected\n":
             raise RunFailed((line + await listeners.stderr.read()).decode())
-        writing = asyncio.create_task(write(settings, rate))
-        await asyncio.sleep(WARM_SECONDS)
-        before, memory, begun = process.cpu_times(), 0, time.monotonic()
-        output = asyncio.create_task(listeners.stdout.read())
-        while time.monotonic() - begun < seconds:
-            await asyncio.sleep(0.25)
-            memory = max(memory, process.memory_info().rss)
-        after, took = process.cpu_times(), time.monotonic() - begun
-        load = psutil.getloadavg()[0]
-        heard = Heard(**orjson.loads(await output))
-        await listeners.wait()
-        too_slow = await _too_slow(operations_port)
-        if writing.done():
-            writing.result()
+        async with Writer(settings, rate, matched(), [RESULTS]).writing():
+            await asyncio.sleep(WARM_SECONDS)
+            before, memory, begun = process.cpu_times(), 0, time.monotonic()
+            output = asyncio.create_task(listeners.stdout.read())
+            while time.monotonic() - begun < seconds:
+                await asyncio.sleep(0.25)
+                memory = max(memory, process.memory_info().rss)
+            after, took = process.cpu_times(), time.monotonic() - begun
+            load = psutil.getloadavg()[0]
+            heard = Heard(**orjson.loads(await output))
+            await listeners.wait()
+            too_slow = await _too_slow(operations_port)
     finally:
-        if writing is not None:
-            writing.cancel()
         await stop(child, log)
     if len(heard.ages) < 100:
         raise RunFailed(f"too few messages arrived, see {log}")
