@@ -49,17 +49,24 @@ it.each([
   await waitFor(() => expect(page.address()).toBe(path));
 });
 
-it("a letter long after g leads nowhere", async () => {
+it("a letter leads to its page however long after g, but not once one clicked or left the window", async () => {
   const user = userEvent.setup();
   const page = showPage({ path: "/", search: undefined, page: Page, permissions: PERMISSIONS });
   await screen.findByRole("textbox");
   await user.keyboard("g");
+  await user.click(document.body);
+  await user.keyboard("e");
+  await user.keyboard("g");
+  window.dispatchEvent(new FocusEvent("blur"));
+  await user.keyboard("e");
+  expect(page.address()).toBe("/");
+  await user.keyboard("g");
   const late = new KeyboardEvent("keydown", { key: "e", code: "KeyE" });
-  Object.defineProperty(late, "timeStamp", { value: late.timeStamp + 4000 });
+  Object.defineProperty(late, "timeStamp", { value: late.timeStamp + 3_600_000 });
   act(() => {
     document.dispatchEvent(late);
   });
-  expect(page.address()).toBe("/");
+  await waitFor(() => expect(page.address()).toBe("/exceptions"));
 });
 
 it("nothing happens behind an open dialog, nor where keys are turned off", async () => {

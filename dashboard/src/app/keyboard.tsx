@@ -1,15 +1,12 @@
 /** Keys that work on every page, and the page that tells of all of them. */
 
 import { useNavigate } from "@tanstack/react-router";
-import { useRef } from "react";
+import { useEffect, useRef } from "react";
 import { useHotkeys, type Options } from "react-hotkeys-hook";
 import { Dialog, Kbd } from "@/components/ui.tsx";
 import { usePreferences } from "@/lib/preferences.ts";
 import { useApp } from "./context.ts";
 import { PAGES } from "./navigation.ts";
-
-/** So long after g, a letter leads to its page. */
-const LETTER_MS = 3000;
 
 /** A key that does something from anywhere on the page: not while one writes or a dialog is open, nor where keys are turned off. */
 export function useShortcut(keys: string, act: (event: KeyboardEvent) => void, options: Options = {}): void {
@@ -21,15 +18,23 @@ export function useShortcut(keys: string, act: (event: KeyboardEvent) => void, o
 export function useGlobalKeys({ onPalette, onHelp }: { onPalette: () => void; onHelp: () => void }): void {
   const { me } = useApp();
   const navigate = useNavigate();
-  const since = useRef(-Infinity);
+  const isAfterG = useRef(false);
   useHotkeys("mod+k", onPalette, { preventDefault: true, enableOnFormTags: true });
   useShortcut("shift+?", onHelp, { useKey: true });
-  // by what the keys say, whatever the keyboard, and by when they were pressed, however busy the page is
-  useShortcut("*", ({ key, timeStamp }) => {
-    const page = timeStamp - since.current <= LETTER_MS && PAGES.find(({ letter, needs }) => letter === key && me.permissions.includes(needs));
-    since.current = key === "g" ? timeStamp : -Infinity;
+  // by what the keys say, whatever the keyboard; the letter may take as long as one likes, unless one does something else meanwhile
+  useShortcut("*", ({ key }) => {
+    const page = isAfterG.current && PAGES.find(({ letter, needs }) => letter === key && me.permissions.includes(needs));
+    isAfterG.current = key === "g";
     if (page) void navigate({ to: page.to });
   });
+  useEffect(() => {
+    const forget = () => void (isAfterG.current = false);
+    const meanwhile = ["pointerdown", "blur"];
+    for (const event of meanwhile) window.addEventListener(event, forget);
+    return () => {
+      for (const event of meanwhile) window.removeEventListener(event, forget);
+    };
+  }, []);
 }
 
 const ELSEWHERE: [string, string][] = [
