@@ -194,7 +194,7 @@ def hold_locks(bench: Bench) -> int:
                 database.execute("SELECT * FROM sink_offsets FOR UPDATE")
                 database.execute("SELECT pg_sleep(0.2)")
         except psycopg.errors.DeadlockDetected:
-            pass
+            pass  # PostgreSQL chose this side; the sink has waited then, which strikes it as well
     return 1
 
 

@@ -5,6 +5,9 @@ import type { Schema } from "@/api/client.ts";
 export type Channel = "results" | "mismatches" | "dead_letters";
 export type Position = Record<string, string>;
 
+/** The socket may tell something so long before the database has it: a list that was read meanwhile may lack it. */
+export const STORED_WITHIN_MS = 30_000;
+
 interface Placed {
   partition: number;
   offset: string;

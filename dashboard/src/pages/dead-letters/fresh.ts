@@ -1,11 +1,9 @@
 /** Dead letters that came since the list was read, as far as they belong into it. Pure. */
 
-import type { DeadLetterItem } from "@/live/messages.ts";
+import { STORED_WITHIN_MS, type DeadLetterItem } from "@/live/messages.ts";
 
 /** So many are remembered, the newest. */
 const FRESH_MAX = 10_000;
-/** The link tells a letter before the sink has stored it: a list that was read so soon after may lack it. */
-const STORED_AFTER_MS = 5_000;
 
 export interface Fresh {
   id: string;
@@ -31,6 +29,6 @@ interface Filters {
 export function waiting(fresh: readonly Fresh[], { reason, topic, state }: Filters, shown: ReadonlySet<string>, readAt: number): number {
   if (state !== "OPEN") return 0;
   return fresh.filter(
-    (each) => each.toldAt + STORED_AFTER_MS > readAt && !shown.has(each.id) && (!reason || each.reason === reason) && (!topic || each.topic === topic),
+    (each) => each.toldAt + STORED_WITHIN_MS > readAt && !shown.has(each.id) && (!reason || each.reason === reason) && (!topic || each.topic === topic),
   ).length;
 }

@@ -1,11 +1,9 @@
 /** What the socket says about a list that is on screen: rows never move by themselves. Pure. */
 
-import type { MismatchItem, ResultItem } from "@/live/messages.ts";
+import { STORED_WITHIN_MS, type MismatchItem, type ResultItem } from "@/live/messages.ts";
 
 /** Ids that are remembered; of more it is only known that there are more. */
 export const IDS_MAX = 20_000;
-/** The socket may tell a result so long before the database has it. */
-const STORED_MS = 30_000;
 
 export interface Fresh {
   /** Epoch milliseconds. */
@@ -27,7 +25,7 @@ export const NOTHING: Updates = { changed: new Map(), fresh: new Map(), isDoubtf
 
 /** Once the list is read again: what was told a moment ago may not be among the rows yet. */
 export function recent({ fresh }: Updates, now: number): Updates {
-  return { ...NOTHING, fresh: new Map([...fresh].filter(([, { toldAt }]) => toldAt > now - STORED_MS)) };
+  return { ...NOTHING, fresh: new Map([...fresh].filter(([, { toldAt }]) => toldAt > now - STORED_WITHIN_MS)) };
 }
 
 /** How many belong above a list of which these rows are shown, and whether that is certain. `isAll`: no row is left to be read. */
