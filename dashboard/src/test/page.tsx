@@ -48,9 +48,9 @@ export function showPage({ path, address = path, search, page, permissions, quer
   const app: App = { session, me: { permissions } as unknown as App["me"], api: connect(session), live };
   const root = createRootRoute();
   const shown = createRoute({ getParentRoute: () => root, path, validateSearch: search, component: page });
-  const elsewhere = createRoute({ getParentRoute: () => root, path: "/transactions/$txnId", component: () => "a transaction" });
+  const elsewhere = createRoute({ getParentRoute: () => root, path: "$", component: () => "another page" });
   const history = createMemoryHistory({ initialEntries: [address + query] });
-  const router = createRouter({ routeTree: root.addChildren(path === "/transactions/$txnId" ? [shown] : [shown, elsewhere]), history });
+  const router = createRouter({ routeTree: root.addChildren([shown, elsewhere]), history });
   render(
     <AppContext value={app}>
       <QueryClientProvider client={new QueryClient({ defaultOptions: { queries: { retry: false } } })}>
