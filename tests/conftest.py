@@ -24,8 +24,8 @@ from psycopg import sql
 from recon_stream.errors import ReconError
 from recon_stream.settings import Settings, load_settings
 from recon_stream.stack import local, ports
-from recon_stream.stack.service import Service
-from recon_stream.stack.services import DATA_PATH, IDENTITY
+from recon_stream.stack.service import SELDOM_ASKED, Service
+from recon_stream.stack.services import DATA_PATH, IDENTITY, kafka
 from recon_stream.stack.services.postgres import grant_database
 
 RUNNING = os.environ.get("RECON_TEST_STATE_DIR")
@@ -40,6 +40,9 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
     share = len(ports.FREE_RANGE) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     start = ports.FREE_RANGE.start + share * int(worker.removeprefix("gw"))
     ports.FREE_RANGE = range(start, start + share)
+
+# a broker of tests ends before it has given back what a second compiler costs
+kafka.JAVA_OPTIONS = SELDOM_ASKED
 
 REAPER = Path(__file__).parent / "stack" / "reaper.py"
 REAP_TIMEOUT = 60.0

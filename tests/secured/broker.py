@@ -23,7 +23,7 @@ from recon_stream.stack import process
 from recon_stream.stack.downloads import Cache
 from recon_stream.stack.ports import HOST, free_ports
 from recon_stream.stack.process import Command
-from recon_stream.stack.service import JAVA_ENV, Context, java
+from recon_stream.stack.service import JAVA_ENV, SELDOM_ASKED, Context, java
 from recon_stream.stack.services.kafka import LOGGING, Kafka
 from recon_stream.stack.state import PORT_SETTINGS, Folders, State
 from tests.secured.certificates import Certificates
@@ -134,7 +134,7 @@ def _start(folders: Folders, ports: dict[str, int], certificates: Certificates) 
     )
     (folder / "log4j2.properties").write_text(LOGGING)
     base = [
-        *java(context, "kafka", 384), f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
+        *java(context, "kafka", 384, *SELDOM_ASKED), f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}",
         "-cp", ":".join(str(context.cache.path(artifact)) for artifact in Kafka().artifacts()),
     ]  # fmt: skip
     users = [

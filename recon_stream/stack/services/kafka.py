@@ -14,9 +14,10 @@ from recon_stream.stack.artifacts import KAFKA, Artifact, pinned
 from recon_stream.stack.files import make_folder
 from recon_stream.stack.ports import HOST
 from recon_stream.stack.process import Command
-from recon_stream.stack.service import JAVA_ENV, Context, Service, java
+from recon_stream.stack.service import JAVA_ENV, SELDOM_ASKED, Context, Service, java
 
 HEAP_MB = 512
+JAVA_OPTIONS: tuple[str, ...] = ("-XX:+UseG1GC",)
 FORMAT_TIMEOUT = 60.0
 
 PROPERTIES = """\
@@ -92,18 +93,15 @@ class Kafka(Service):
         logging = folder / "log4j2.properties"
         logging.write_text(LOGGING)
         jars = ":".join(str(context.cache.path(artifact)) for artifact in self.artifacts())
-        base = [
-            *java(context, self.name, HEAP_MB, "-XX:+UseG1GC"),
-            f"-Dlog4j2.configurationFile={logging}",
-            "-cp",
-            jars,
-        ]
+        classes = [f"-Dlog4j2.configurationFile={logging}", "-cp", jars]
         if not (logs / "meta.properties").is_file():
-            arguments = ["kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(properties)]
-            command = Command(argv=[*base, *arguments], env=JAVA_ENV, folder=folder)
+            argv = [*java(context, self.name, HEAP_MB, *SELDOM_ASKED), *classes, "kafka.tools.StorageTool"]
+            argv += ["format", "-t", _cluster_id(), "-c", str(properties)]
+            command = Command(argv=argv, env=JAVA_ENV, folder=folder)
             log_file = context.folders.log(self.name)
             process.run_once(command, log_file, "Kafka's storage could not be formatted", FORMAT_TIMEOUT, context.lock)
-        return Command(argv=[*base, "kafka.Kafka", str(properties)], env=JAVA_ENV, folder=folder)
+        argv = [*java(context, self.name, HEAP_MB, *JAVA_OPTIONS), *classes, "kafka.Kafka", str(properties)]
+        return Command(argv=argv, env=JAVA_ENV, folder=folder)
 
     async def probe(self, context: Context) -> None:
         """The broker answers with metadata that lists itself."""
