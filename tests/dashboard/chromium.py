@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 DASHBOARD = Path(__file__).parent.parent.parent / "dashboard"
 _TELL = "import c from '@sparticuz/chromium'; console.log(await c.executablePath())"
 # not those of the package: they put everything into one process and switch the security of the web off
-_ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--font-render-hinting=none"]
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--font-render-hinting=none"]
 
 
 def with_node() -> dict[str, str]:
