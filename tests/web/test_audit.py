@@ -110,9 +110,9 @@ def test_the_last_verification_is_told(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("who", "status"), [(Role.ADMIN, 200), (Role.AUDITOR, 200), (Role.OPERATOR, 403), (Role.VIEWER, 403), (None, 401)]
 )
-def test_who_may_read_the_trail(desk: Desk, who: Role | None, status: int) -> None:
+def test_who_may_read_the_trail(rest: Desk, who: Role | None, status: int) -> None:
     """Those who oversee; an operator may export, but not the trail."""
-    someone = desk.person(who)
+    someone = rest.person(who)
     for path in ("/audit", "/audit/verification", "/audit/export"):
         assert someone.get(path).status_code == status, path
 

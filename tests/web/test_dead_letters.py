@@ -155,11 +155,11 @@ def test_the_list_is_filtered_counted_and_paged_without_gap_or_repeat(desk: Desk
     ],
     ids=repr,
 )
-def test_a_cursor_that_was_made_up_is_refused(desk: Desk, values: Any) -> None:
+def test_a_cursor_that_was_made_up_is_refused(rest: Desk, values: Any) -> None:
     """400, whatever stands in it."""
     cursor = json.dumps(["-failed_at", *values] if isinstance(values, list) else values).encode()
     after = base64.urlsafe_b64encode(cursor).decode().rstrip("=")
-    answer = desk.person(Role.OPERATOR).get("/dead-letters", after=after)
+    answer = rest.person(Role.OPERATOR).get("/dead-letters", after=after)
     assert (answer.status_code, answer.json()["type"]) == (400, "urn:recon:problem:invalid-request")
 
 
@@ -179,9 +179,9 @@ def test_bytes_are_shown_so_that_nothing_in_them_acts(desk: Desk, refused: str) 
 
 
 @pytest.mark.parametrize("wrong", ["x", "core_txns:0", "core_txns:0:99999999999999999999", "core_txns:9:9", "%00:1:1"])
-def test_a_letter_that_is_not_there_is_not_found(desk: Desk, wrong: str) -> None:
+def test_a_letter_that_is_not_there_is_not_found(rest: Desk, wrong: str) -> None:
     """Whatever the path says."""
-    operator = desk.person(Role.OPERATOR)
+    operator = rest.person(Role.OPERATOR)
     assert operator.get(f"/dead-letters/{wrong}").status_code in (400, 404)
     assert operator.post(f"/dead-letters/{wrong}/replay", request_key="request-1").status_code in (400, 404)
 

@@ -178,9 +178,9 @@ def test_what_cannot_be_told_to_the_trail_is_not_exported(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("who", "status"), [(Role.VIEWER, 403), (Role.OPERATOR, 200), (Role.AUDITOR, 200), (None, 401)]
 )
-def test_who_may_export(desk: Desk, who: Role | None, status: int) -> None:
+def test_who_may_export(rest: Desk, who: Role | None, status: int) -> None:
     """By a permission of its own: reading is not taking along."""
-    assert desk.person(who).get("/transactions/export").status_code == status
+    assert rest.person(who).get("/transactions/export").status_code == status
 
 
 def test_only_a_few_exports_are_under_way_at_once(desk: Desk) -> None:
