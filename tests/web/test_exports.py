@@ -7,24 +7,31 @@ import csv
 import io
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import orjson
 import psycopg
 import pytest
 import requests
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from recon_stream.avro import decode
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.storage.audit_log import append
 from recon_stream.storage.pool import connection_pool
+from recon_stream.storage.reading import Row
 from recon_stream.storage.store import VerdictStore
 from recon_stream.storage.verdicts import Incoming
-from recon_stream.web.exporting import UNDER_WAY_MAX, cell
+from recon_stream.web import exporting
+from recon_stream.web.endpoints import Answer
+from recon_stream.web.exporting import UNDER_WAY_MAX, Formatted, cell
 from tests.secured.processes import SECONDS
 from tests.storage.events import Batch, Record, encode_result, result, said_break
 from tests.storage.test_audit_trail import entry
@@ -217,3 +224,44 @@ def _begun(desk: Desk, auditor: Person) -> socket.socket:
         connection.close()
         assert (status, time.monotonic() < deadline) == (b"HTTP/1.1 429", True)
         time.sleep(0.2)
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_client_that_takes_nothing_is_cut_off_and_makes_room(
+    reads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has is visibly not the whole; one that takes its time, but takes, gets all of it."""
+    monkeypatch.setattr(exporting, "WRITE_SECONDS", 0.5)
+    slots, rows, size = asyncio.Semaphore(1), 40, 1_000_000
+
+    async def listing(_: int) -> AsyncGenerator[list[Row], None]:
+        for number in range(rows):
+            yield [{"number": number, "text": "x" * size}]
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        services = SimpleNamespace(
+            exports=slots, settings=Settings(export_rows_max=rows), audit=SimpleNamespace(record=AsyncMock())
+        )
+        trail = SimpleNamespace(entry=Mock())
+        call: Any = SimpleNamespace(
+            request=request, request_id="1", who=None, query=Formatted(format="ndjson"), services=services, trail=trail
+        )
+        return await exporting.export(call, "test", Answer, dict, listing)
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with TestServer(app, host="127.0.0.1") as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=2**16)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        got = bytearray(await reader.readuntil(b"\r\n\r\n"))
+        assert slots.locked()
+        async with asyncio.timeout(SECONDS):
+            while reads and not got.endswith(b"0\r\n\r\n"):
+                got += await reader.read(2**20)
+                await asyncio.sleep(0.01)
+            await slots.acquire()
+            with suppress(ConnectionResetError):
+                while not reads and (more := await reader.read(2**20)):
+                    got += more
+        writer.close()
+    assert (len(got) > rows * size, got.endswith(b"0\r\n\r\n")) == (reads, reads)
