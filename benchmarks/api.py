@@ -105,6 +105,7 @@ def questions(transactions: Sequence[str], breaks: Sequence[str], cursors: Mappi
         Question("/mismatches, first page", "/mismatches", itertools.repeat({}), "list"),
         Question("/mismatches, far behind", "/mismatches", itertools.repeat({"after": cursors["/mismatches"]}), "list"),
         Question("/mismatches, of a class", "/mismatches", itertools.repeat({"class": "AMOUNT_MISMATCH"}), "list"),
+        Question("/mismatches/facets, not cached", "/mismatches/facets", moments),
         Question("/transactions/{txn_id}", "/transactions/{}", ({"": each} for each in itertools.cycle(transactions))),
         Question("/mismatches/{break_id}", "/mismatches/{}", ({"": each} for each in itertools.cycle(breaks))),
         Question("/transactions/stats, cached", "/transactions/stats", itertools.repeat({}), "cached"),
