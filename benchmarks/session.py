@@ -112,13 +112,22 @@ def in_folder(work: Callable[[Path], Coroutine[None, None, T]]) -> T:
 
 
 def show(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    """A table; what is not in the first column is aligned to the right."""
+    """A table; what is not in the first column is aligned to the right. A few lines wider than the terminal become columns."""
+    table = _table(title, headings, lines)
+    least = console.measure(table, options=console.options.update(max_width=1000)).minimum
+    if least > console.width and len(lines) < len(headings) // 2:
+        first, *others = zip(headings, *lines, strict=True)
+        table = _table(title, first, others)
+    console.print(table)
+
+
+def _table(title: str, headings: Sequence[str], lines: Sequence[Sequence[str]]) -> Table:
     table = Table(title=title)
     for place, heading in enumerate(headings):
         table.add_column(heading, justify="right" if place else "left")
     for line in lines:
         table.add_row(*line)
-    console.print(table)
+    return table
 
 
 def tell(
