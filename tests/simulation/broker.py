@@ -136,8 +136,9 @@ class Producer:
     def __init__(self, broker: Broker, group: Group, life: Life) -> None:
         self._broker, self._group, self._life = broker, group, life
         self.generation = -1
-        self.is_held = False
-        """Whether its process is suspended with bytes that are not on the wire yet."""
+        self.passes = asyncio.Event()
+        """Clear while its process is suspended with bytes that are not on the wire yet."""
+        self.passes.set()
         self._batch_records_max = broker.dice.choice((1, 2, 5, 1000))
         self._pending: dict[str, deque[Sent]] = {}
         self._senders: dict[str, asyncio.Task[None]] = {}
@@ -162,8 +163,7 @@ class Producer:
         broker, pending = self._broker, self._pending[topic]
         while pending:
             await asyncio.sleep(broker.way())
-            while self.is_held and not self._life.is_over:  # noqa: ASYNC110 virtual time costs nothing
-                await asyncio.sleep(0.01)
+            await self.passes.wait()
             if self._life.is_over:
                 return  # `die` has decided about what was pending
             fate = broker.dice.random()

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SEEDS_A_PROCESS = 625
 TIMEOUT_SECONDS = 600
-COLLECT_EVERY = 50
+COLLECT_EVERY = 200
 """Seeds between garbage collections: what a seed leaves is let go at once, but for its tasks."""
 
 

@@ -211,7 +211,7 @@ class World:
         for slot in self.slots:
             if slot.process is not None:
                 slot.process.life.dies_at_step = -1
-                slot.process.app.batch_producer.is_held = False
+                slot.process.app.batch_producer.passes.set()
 
     def _check_tasks(self) -> None:
         for process in self._everyone:
@@ -307,7 +307,7 @@ class World:
     async def _freeze(self, owner: Process) -> None:
         """What the owner sends from now on leaves it much later: it was suspended behind its last look at the group."""
         producer = owner.app.batch_producer
-        producer.is_held = True
+        producer.passes.clear()
         self.note(f"{owner.name}: is suspended before its next bytes are on the wire")
         until = self.loop.time() + 1.0
         while not producer.is_sending(CHANGELOG) and owner.is_alive and self.loop.time() < until:  # noqa: ASYNC110
@@ -315,7 +315,7 @@ class World:
 
         async def thaw() -> None:
             await asyncio.sleep(self.dice.choice((0.3, 1.0, 2.5)))
-            producer.is_held = False
+            producer.passes.set()
 
         self._do(thaw())
 
