@@ -7,19 +7,17 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import click
 import orjson
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.changelog import Filled, fill
 from benchmarks.children import RunFailed, spawn, stop
@@ -27,8 +25,8 @@ from benchmarks.disk import Stored, databases, stored
 from benchmarks.kafka import Broker
 from benchmarks.machine import memory_at_its_highest, yardstick
 from benchmarks.publishing import write_results
+from benchmarks.session import console, measured, show
 from benchmarks.stock_recovery import Config
-from recon_stream.errors import ReconError
 from recon_stream.registration import register_schemas
 from recon_stream.rulebook import load_rules
 from recon_stream.settings import Settings, load_settings, read_env_file
@@ -45,8 +43,6 @@ EMPTY_STARTS = 3
 HEADINGS = (
     "engine", "transactions", "seconds", "rows/s", "until ready", "CPU us a row", "peak memory", "deadlines", "state",
 )  # fmt: skip
-
-console = Console()
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +269,7 @@ def of(engine: Engine, transactions: int, filled: Filled, cost: Cost, start: Cos
 
 def report(runs: Sequence[Run]) -> int:
     """Show the table and write the results; the exit code."""
-    table = Table(title="Recovery without local state")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("engine", "state") else "right")
-    for run in runs:
-        table.add_row(*run.cells())
-    console.print(table)
+    show("Recovery without local state", HEADINGS, [run.cells() for run in runs])
     path = write_results("recovery", {"runs": [asdict(run) for run in runs]})
     console.print(f"Written to {path}", soft_wrap=True)
     right = all(run.state == "right" for run in runs)
@@ -309,18 +300,7 @@ def main(sizes: tuple[int, ...], stock_transactions: int) -> None:
     Starts the local services on free ports in a folder of its own and stops them at the end. Exit code 1 where a state is not what
     the changelog says, or a million transactions would take more than 60 s.
     """
-    folder = Path(tempfile.mkdtemp(prefix="recon-bench-"))
-    folder.chmod(0o711)  # PostgreSQL passes through it as a user of its own where root measures
-    settings = load_settings({"RECON_STATE_DIR": str(folder / "stack"), "RECON_STACK_PORTS": "free"})
-    try:
-        runs = asyncio.run(measure_all(settings, folder, sizes, stock_transactions))
-    except (ReconError, RunFailed) as error:
-        console.print(f"[red]{error}[/]\nThe logs are in {folder}.")
-        raise SystemExit(2) from error
-    finally:
-        asyncio.run(local.down(load_settings({"RECON_STATE_DIR": str(settings.state_dir)})))
-    shutil.rmtree(folder)
-    raise SystemExit(report(runs))
+    raise SystemExit(report(measured(partial(measure_all, sizes=sizes, stock_max=stock_transactions))))
 
 
 if __name__ == "__main__":
