@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import requests
 
 from recon_stream.security.roles import Role
@@ -106,3 +107,17 @@ def _token(settings: Settings, who: Role) -> str:
     # one log-in a minute for each role: a token lasts five
     minute = int(time.time() // 60)
     return _given(settings.keycloak_server_url, settings.keycloak_client_secret, who, minute)
+
+
+def trail(settings: Settings, action: str, at_least: int = 1, request_id: str | None = None) -> list[dict[str, Any]]:
+    """Entries of the audit trail, once there are so many: reads are written behind their answers, in batches."""
+    deadline = time.monotonic() + SECONDS
+    query = """SELECT to_jsonb(a) FROM audit_logs a
+        WHERE action = %(action)s AND (%(request_id)s::text IS NULL OR request_id = %(request_id)s) ORDER BY seq"""
+    with psycopg.connect(settings.database_reader_url, autocommit=True) as connection:
+        while True:
+            rows = connection.execute(query, {"action": action, "request_id": request_id}).fetchall()
+            if len(rows) >= at_least:
+                return [row[0] for row in rows]
+            assert time.monotonic() < deadline, rows
+            time.sleep(0.1)

@@ -17,9 +17,8 @@ from recon_stream.settings import Settings
 from recon_stream.storage import audit_chain
 from recon_stream.storage.audit_log import append
 from recon_stream.web.services import services_of
-from tests.secured.processes import SECONDS
 from tests.storage.test_audit_trail import entry
-from tests.web.serving import Desk, serving
+from tests.web.serving import Desk, serving, trail
 
 pytestmark = pytest.mark.stack
 
@@ -34,20 +33,6 @@ async def write(settings: Settings, *fields: dict[str, Any]) -> None:
     """Entries of a test's own."""
     async with await psycopg.AsyncConnection.connect(settings.database_web_url) as connection:
         await append(connection, [entry(number, **each) for number, each in enumerate(fields)])
-
-
-def entries(settings: Settings, action: str, at_least: int = 1) -> list[dict[str, Any]]:
-    """Those with that action, once there are so many: reads are written in batches."""
-    deadline = time.monotonic() + SECONDS
-    with psycopg.connect(settings.database_reader_url, autocommit=True) as connection:
-        while True:
-            rows = connection.execute(
-                "SELECT to_jsonb(a) FROM audit_logs a WHERE action = %s ORDER BY seq", [action]
-            ).fetchall()
-            if len(rows) >= at_least:
-                return [row[0] for row in rows]
-            assert time.monotonic() < deadline, rows
-            time.sleep(0.1)
 
 
 def test_the_trail_is_searched_and_paged(desk: Desk) -> None:
@@ -93,7 +78,7 @@ def test_the_last_verification_is_told(desk: Desk) -> None:
     """None at first; then what it found, and how far the trail has gone on since."""
     auditor = desk.person(Role.AUDITOR)
     assert auditor.get("/audit/verification").json()["verification"] is None
-    entries(desk.settings, "audit.verification")
+    trail(desk.settings, "audit.verification")
 
     async def verify() -> int:
         async with await psycopg.AsyncConnection.connect(desk.settings.database_web_url, autocommit=True) as connection:
@@ -121,19 +106,19 @@ def test_reads_and_refusals_leave_a_trace(desk: Desk) -> None:
     """Who read what from where under which request, and who was refused; account numbers never."""
     answer = desk.person(Role.AUDITOR).get("/audit", {"X-Request-ID": "request-of-mine"}, actor="nobody-at-all")
     assert answer.headers["X-Request-ID"] == "request-of-mine"
-    (read,) = entries(desk.settings, "audit.list")
+    (read,) = trail(desk.settings, "audit.list")
     assert (read["actor"], read["role"], read["outcome"]) == ("auditor", "auditor", "ALLOWED")
     assert (read["address"], read["request_id"]) == ("127.0.0.1", "request-of-mine")
     assert read["session"] != "-"
     subject = desk.person(Role.AUDITOR).get("/me").json()["subject"]
     assert read["detail"] == {"subject": subject, "filters": {"actor": "nobody-at-all"}}
     desk.person(Role.VIEWER).get("/audit/verification")
-    (refused,) = entries(desk.settings, "audit.verification")
+    (refused,) = trail(desk.settings, "audit.verification")
     subject = desk.person(Role.VIEWER).get("/me").json()["subject"]
     assert (refused["actor"], refused["outcome"]) == ("viewer", "DENIED")
     assert refused["detail"] == {"subject": subject, "needs": "audit:read"}
     desk.person(None).get("/audit")
-    (unknown,) = entries(desk.settings, "authenticate")
+    (unknown,) = trail(desk.settings, "authenticate")
     assert (unknown["actor"], unknown["outcome"], unknown["object"]) == ("-", "DENIED", "/audit")
 
 
@@ -141,10 +126,10 @@ def test_a_read_tells_what_was_looked_for(desk: Desk) -> None:
     """With the filters of a list, in which account numbers are masked; of one thing, the thing."""
     operator = desk.person(Role.OPERATOR)
     operator.get("/transactions", account="DE89370400440532013000", text="DE89370400440532013000", verdict="BROKEN")
-    (read,) = entries(desk.settings, "transactions.list")
+    (read,) = trail(desk.settings, "transactions.list")
     assert read["detail"]["filters"] == {"account": "••••3000", "text": "••••3000", "verdict": ["BROKEN"]}
     operator.get("/transactions/T1")
-    (read,) = entries(desk.settings, "transactions.read")
+    (read,) = trail(desk.settings, "transactions.read")
     assert (read["object"], read["detail"].keys()) == ("T1", {"subject"})
 
 
@@ -154,9 +139,9 @@ def test_who_may_not_filter_by_account_is_recorded_as_refused_alone(desk: Desk, 
     assert desk.person(Role.VIEWER).get(f"/{path}", account="DE89370400440532013000").status_code == 403
     # written behind the refusal: what would have been noted before is there too
     assert desk.person(Role.OPERATOR).get(f"/{path}").status_code == 200
-    found = [(each["actor"], each["outcome"]) for each in entries(desk.settings, f"{path}.list", 2)]
+    found = [(each["actor"], each["outcome"]) for each in trail(desk.settings, f"{path}.list", 2)]
     assert found == [("viewer", "DENIED"), ("operator", "ALLOWED")]
-    (refused, _) = entries(desk.settings, f"{path}.list", 2)
+    (refused, _) = trail(desk.settings, f"{path}.list", 2)
     assert refused["detail"]["needs"] == "accounts:read"
     assert "3000" not in str(refused)
 
@@ -166,8 +151,8 @@ def test_a_storm_of_refusals_does_not_fill_the_trail(desk: Desk) -> None:
     viewer = desk.person(Role.VIEWER)
     assert {viewer.get("/audit").status_code for _ in range(200)} == {403}
     assert {desk.person(None).get("/audit").status_code for _ in range(100)} == {401}
-    assert len(entries(desk.settings, "audit.list")) <= 2
-    assert len(entries(desk.settings, "authenticate")) <= 2
+    assert len(trail(desk.settings, "audit.list")) <= 2
+    assert len(trail(desk.settings, "authenticate")) <= 2
 
 
 async def test_the_end_of_a_process_tells_how_often_was_refused(database: Settings) -> None:
@@ -176,5 +161,5 @@ async def test_the_end_of_a_process_tells_how_often_was_refused(database: Settin
     async with services_of(database) as services:
         for _ in range(5):
             services.denials.note(refused, time.monotonic())
-    (told,) = await asyncio.to_thread(entries, database, "test.refused")
+    (told,) = await asyncio.to_thread(trail, database, "test.refused")
     assert told["detail"]["more_within_60_s"] == 4
