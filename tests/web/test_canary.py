@@ -174,7 +174,7 @@ async def test_an_account_number_stays_with_those_who_may_see_it(system: System)
         f"transactions/{TXN}", f"mismatches/{row['break_id']}", f"transactions/{TXN}/records",
     )]  # fmt: skip
     assert [CANARY in answer.text for answer in seen] == [True, True, True]
-    for path in ("/transactions", "/mismatches/export", "/transactions/export"):
+    for path in ("/transactions", "/mismatches/facets", "/mismatches/export", "/transactions/export"):
         for query in ({"account": CANARY}, {"text": CANARY}):
             assert (await asyncio.to_thread(get, system, path, operator, **query)).status_code == 200
     for letter in mine:
