@@ -97,10 +97,12 @@ def questions(transactions: Sequence[str], breaks: Sequence[str], cursors: Mappi
         {"currency": "USD", "amount_min": "10", "amount_max": "5000", "sort": "amount"},
         {"since": (now - timedelta(hours=1)).isoformat(), "before": now.isoformat()},
     ]
+    unheard_of = {"source": "ALL", "severity": "CRITICAL"}
     return [
         Question("/transactions, first page", "/transactions", itertools.repeat({}), "list"),
         Question("/transactions, far behind", "/transactions", itertools.repeat({"after": cursors["/transactions"]}), "list"),
         Question("/transactions, filters in turn", "/transactions", itertools.cycle(filters), "list"),
+        Question("/transactions, by breaks that none has", "/transactions", itertools.repeat(unheard_of)),
         Question("/transactions, by beginning of id", "/transactions", texts, "list"),
         Question("/mismatches, first page", "/mismatches", itertools.repeat({}), "list"),
         Question("/mismatches, far behind", "/mismatches", itertools.repeat({"after": cursors["/mismatches"]}), "list"),

@@ -51,15 +51,15 @@ WHERE txn_id = ANY (%(txn_ids)s)
 -- Takes newer revisions; the condition holds for every row by now and is the last line of defence.
 INSERT INTO reconciliation_results AS stored (
     txn_id, revision, result_id, verdict, primary_class, amount_minor, currency, rules_version, decided_at, body, partition,
-    kafka_offset, revision_digests, tags
+    kafka_offset, revision_digests, tags, open_breaks
 )
 SELECT
     txn_id, revision, result_id, verdict, primary_class, amount_minor, currency, rules_version, decided_at, body, partition,
-    kafka_offset, decode(revision_digests, 'hex'), tags
+    kafka_offset, decode(revision_digests, 'hex'), tags, open_breaks
 FROM jsonb_to_recordset(%(rows)s) AS newer (
     txn_id text, revision integer, result_id text, verdict text, primary_class text, amount_minor bigint, currency text,
     rules_version text, decided_at timestamptz, body jsonb, partition integer, kafka_offset bigint, revision_digests text,
-    tags text[]
+    tags text[], open_breaks text[]
 )
 ORDER BY txn_id
 ON CONFLICT (txn_id) DO UPDATE SET
@@ -67,7 +67,7 @@ ON CONFLICT (txn_id) DO UPDATE SET
     primary_class = excluded.primary_class, amount_minor = excluded.amount_minor, currency = excluded.currency,
     rules_version = excluded.rules_version, decided_at = excluded.decided_at, body = excluded.body,
     partition = excluded.partition, kafka_offset = excluded.kafka_offset, revision_digests = excluded.revision_digests,
-    tags = excluded.tags
+    tags = excluded.tags, open_breaks = excluded.open_breaks
 WHERE stored.revision < excluded.revision
 
 -- save_breaks --

@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from itertools import product
 from typing import Any, Final, LiteralString, NamedTuple
 
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from recon_stream.domain.breaks import EVERYONE, BreakClass
+from recon_stream.domain.event import Source
+from recon_stream.domain.severity import LEVELS
 from recon_stream.storage.pool import STATEMENT_SECONDS, Pool
 from recon_stream.storage.queries import QUERIES
 from recon_stream.storage.values import timestamp
 
 Row = dict[str, Any]
+
+_SUBJECTS: Final = (*(source.name for source in Source), EVERYONE)
 
 LAST = "\U0010ffff"
 """Behind every other character: what begins with a text lies between it and it with this at the end."""
@@ -67,7 +73,10 @@ BREAK_ORDERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransactionFilter:
-    """What is wanted; None: anything. Amounts in minor units of `currency`, which they need. `since` <= decided at < `before`."""
+    """What is wanted; None: anything. Amounts in minor units of `currency`, which they need. `since` <= decided at < `before`.
+
+    Of class, subject and severity those that are given hold for one open break together.
+    """
 
     verdicts: Sequence[str] | None = None
     classes: Sequence[str] | None = None
@@ -85,9 +94,7 @@ class TransactionFilter:
         """For the statement."""
         return {
             "verdicts": listed(self.verdicts),
-            "classes": _tagged("class", self.classes),
-            "subjects": _tagged("subject", self.subjects),
-            "severities": _tagged("severity", self.severities),
+            "breaks": _break_tags(self.classes, self.subjects, self.severities),
             "account": self.account,
             "currency": self.currency,
             "amount_min": self.amount_min,
@@ -289,5 +296,17 @@ def listed(values: Sequence[str] | None) -> list[str] | None:
     return list(values) if values else None
 
 
-def _tagged(kind: str, values: Sequence[str] | None) -> list[str] | None:
-    return [f"{kind}:{value}" for value in values] if values else None
+def _break_tags(
+    classes: Sequence[str] | None, subjects: Sequence[str] | None, severities: Sequence[str] | None
+) -> list[str] | None:
+    """The tags of which one is to be there; None: any will do. Of two filters or three, all whole breaks that they allow."""
+    given = [
+        (kind, each) for kind, each in (("class", classes), ("subject", subjects), ("severity", severities)) if each
+    ]
+    if not given:
+        return None
+    if len(given) == 1:
+        ((kind, values),) = given
+        return [f"{kind}:{value}" for value in values]
+    allowed = product(classes or BreakClass, subjects or _SUBJECTS, severities or LEVELS)
+    return [f"break:{kind}/{subject}/{severity}" for kind, subject, severity in allowed]

@@ -3,14 +3,12 @@
 
 -- list_transactions --
 SELECT
-    txn_id, revision, verdict, primary_class, amount_minor, currency, rules_version, tags,
+    txn_id, revision, verdict, primary_class, amount_minor, currency, rules_version, open_breaks,
     (extract(epoch FROM decided_at) * 1000)::bigint AS decided_at_ms
 FROM reconciliation_results
 WHERE
     (%(verdicts)s::text[] IS NULL OR verdict = ANY (%(verdicts)s))
-    AND (%(classes)s::text[] IS NULL OR tags && %(classes)s)
-    AND (%(subjects)s::text[] IS NULL OR tags && %(subjects)s)
-    AND (%(severities)s::text[] IS NULL OR tags && %(severities)s)
+    AND (%(breaks)s::text[] IS NULL OR open_breaks && %(breaks)s)
     AND (%(account)s::text IS NULL OR tags @> ARRAY['account:' || %(account)s])
     AND (%(currency)s::text IS NULL OR currency = %(currency)s)
     AND (%(amount_min)s::bigint IS NULL OR amount_minor >= %(amount_min)s)

@@ -173,15 +173,18 @@ CREATE TABLE reconciliation_results (
     partition integer NOT NULL, -- where the result stands in recon_results
     kafka_offset bigint NOT NULL,
     revision_digests bytea NOT NULL, -- 8 bytes for each of the newest revisions, oldest first, the last one of `revision`
-    -- What a transaction can be found by, beside its id: 'class:', 'subject:' and 'severity:' of its open breaks, 'account:' of
-    -- its legs, 'id:' of their event ids and references.
+    -- What a transaction can be found by, beside its id: 'account:' of its legs, 'id:' of their event ids and references.
     tags text[] NOT NULL DEFAULT '{}',
+    -- And by its open breaks: 'class:', 'subject:', 'severity:' and all three of one, 'break:CLASS/SUBJECT/SEVERITY'; null where none is open.
+    open_breaks text[],
     CONSTRAINT reconciliation_results_revision CHECK (revision > 0)
 );
 
 CREATE INDEX reconciliation_results_decided ON reconciliation_results (decided_at, txn_id);
 CREATE INDEX reconciliation_results_amount ON reconciliation_results (currency, amount_minor, txn_id);
 CREATE INDEX reconciliation_results_tags ON reconciliation_results USING gin (tags);
+CREATE INDEX reconciliation_results_open ON reconciliation_results (decided_at, txn_id) WHERE open_breaks IS NOT NULL;
+CREATE INDEX reconciliation_results_open_breaks ON reconciliation_results USING gin (open_breaks);
 
 -- One row a break. The stream owns whether the difference exists; people own `assignee` and `work_state`, and the sink has no right to write them.
 CREATE TABLE breaks (

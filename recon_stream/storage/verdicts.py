@@ -227,14 +227,26 @@ def revision_rows(newer: Iterable[Incoming]) -> list[dict[str, Any]]:
 def tags_of(result: Mapping[str, Any]) -> list[str]:
     """What the transaction can be found by: see the column `tags`."""
     tags = set()
-    for each in result["breaks"]:
-        if each["state"] == "OPEN":
-            tags |= {f"class:{each['class']}", f"subject:{each['subject']}", f"severity:{each['severity']}"}
     for leg in result["legs"]:
         tags |= {f"account:{leg['account']}", f"id:{leg['event_id']}"}
         if leg["reference"]:
             tags.add(f"id:{leg['reference']}")
     return sorted(map(identifier, tags))
+
+
+def open_breaks_of(result: Mapping[str, Any]) -> list[str] | None:
+    """What its open breaks are found by: see the column `open_breaks`."""
+    tags = set()
+    for each in result["breaks"]:
+        if each["state"] == "OPEN":
+            kind, subject, severity = each["class"], each["subject"], each["severity"]
+            tags |= {
+                f"class:{kind}",
+                f"subject:{subject}",
+                f"severity:{severity}",
+                f"break:{kind}/{subject}/{severity}",
+            }
+    return sorted(map(identifier, tags)) or None
 
 
 def result_rows(judged: Judged) -> list[dict[str, Any]]:
@@ -265,6 +277,7 @@ def _result_row(txn_id: str, item: Incoming, stored: Stored) -> dict[str, Any]:
         "kafka_offset": item.offset,
         "revision_digests": stored.digests.hex(),
         "tags": tags_of(result),
+        "open_breaks": open_breaks_of(result),
     }
 
 

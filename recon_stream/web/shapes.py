@@ -312,7 +312,7 @@ _SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 
 def transaction_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """See TransactionRow."""
-    tags = row["tags"]
+    tags = row["open_breaks"] or []
     severities = _tagged(tags, "severity")
     return {
         "txn_id": row["txn_id"],

@@ -15,7 +15,7 @@ import pytest
 
 from recon_stream.settings import Settings
 from recon_stream.storage.pool import Pool, connection_pool
-from recon_stream.storage.reading import open_breaks
+from recon_stream.storage.reading import TransactionFilter, open_breaks, transactions
 from recon_stream.storage.store import VerdictStore
 from recon_stream.web.periods import ages_of
 from tests.storage.events import NOON_MS, Batch, Record, encode_result, result, said_break
@@ -168,13 +168,46 @@ async def test_a_transaction_is_found_by_what_its_newest_revision_says(database:
     for one in said:
         batch = results(one, offset=one["revision"])
         await VerdictStore(pool).write(incoming(batch), [batch])
-        tags += asked(database, "SELECT tags FROM reconciliation_results")
-    found = ["account:A-1", "class:AMOUNT_MISMATCH", "id:E1", "id:R-1", "severity:HIGH", "subject:MOBILE"]
-    assert tags == [(found,), (["account:A-1", "id:E1"],)]
+        tags += asked(database, "SELECT tags, open_breaks FROM reconciliation_results")
+    whole = "break:AMOUNT_MISMATCH/MOBILE/HIGH"
+    assert tags == [
+        (["account:A-1", "id:E1", "id:R-1"], [whole, "class:AMOUNT_MISMATCH", "severity:HIGH", "subject:MOBILE"]),
+        (["account:A-1", "id:E1"], None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ({"classes": ["AMOUNT_MISMATCH"], "subjects": ["MOBILE"]}, {"T1", "T2"}),
+        ({"classes": ["AMOUNT_MISMATCH"], "subjects": ["GATEWAY"]}, set()),
+        ({"classes": ["AMOUNT_MISMATCH", "MISSING_ENTRY"], "subjects": ["GATEWAY", "ALL"]}, {"T1"}),
+        ({"subjects": ["MOBILE"], "severities": ["CRITICAL"]}, set()),
+        ({"subjects": ["MOBILE"], "severities": ["HIGH", "CRITICAL"]}, {"T1", "T2"}),
+        ({"classes": ["MISSING_ENTRY"], "severities": ["CRITICAL"]}, {"T1"}),
+        ({"classes": ["MISSING_ENTRY"], "subjects": ["GATEWAY"], "severities": ["CRITICAL"]}, {"T1"}),
+        ({"classes": ["MISSING_ENTRY"], "subjects": ["GATEWAY"], "severities": ["HIGH"]}, set()),
+        ({"classes": ["STATUS_MISMATCH"], "subjects": ["CORE"]}, set()),
+    ],
+)
+async def test_filters_of_breaks_hold_for_one_open_break_together(
+    pool: Pool, wanted: dict[str, list[str]], expected: set[str]
+) -> None:
+    """Where a transaction has two, the class of one and the subject or severity of the other are not found; nor is what is resolved."""
+    missing = said_break(break_id="b2", **{"class": "MISSING_ENTRY", "subject": "GATEWAY", "severity": "CRITICAL"})
+    resolved = said_break("RESOLVED", break_id="b4", **{"class": "STATUS_MISMATCH", "subject": "CORE"})
+    batch = results(
+        result("T1", breaks=[said_break(), missing]),
+        result("T2", breaks=[said_break(break_id="b3"), resolved]),
+        result("T3"),
+    )
+    await VerdictStore(pool).write(incoming(batch), [batch])
+    rows = await transactions(pool, TransactionFilter(**wanted), "-decided_at", None, 10)
+    assert {row["txn_id"] for row in rows} == expected
 
 
 async def test_what_stood_before_the_migration_is_counted_as_the_sink_counts(database: Settings, pool: Pool) -> None:
-    """The end of the migration, run once more where the sink has written, changes nothing: tags, money at risk, counts."""
+    """The end of the migrations, run once more where the sink has written, changes nothing: tags, money at risk, counts."""
     chance, store, now_ms = random.Random(7), VerdictStore(pool), int(time.time() * 1000)
     leg = {
         "source": "CORE", "event_id": "E1", "revision": 0, "amount_minor": 12345, "currency": "EUR", "direction": "DEBIT",
@@ -188,20 +221,23 @@ async def test_what_stood_before_the_migration_is_counted_as_the_sink_counts(dat
         await store.write(incoming(batch), [batch])
     migration = files("recon_stream.storage").joinpath("migrations/0004_api.sql").read_text()
     ending = migration[migration.index("-- Cut as the sink cuts") :]
+    migration = files("recon_stream.storage").joinpath("migrations/0005_open_breaks.sql").read_text()
+    parted = migration[migration.index("UPDATE") : migration.index("-- The newest first")]
     seen = (
-        "SELECT txn_id, tags FROM reconciliation_results ORDER BY 1",
+        "SELECT txn_id, tags, open_breaks FROM reconciliation_results ORDER BY 1",
         "SELECT break_id, currency, at_risk_minor FROM breaks ORDER BY 1",
     )
     before = [asked(database, query) for query in seen]
     with psycopg.connect(database.database_owner_url) as owner:
-        owner.execute("UPDATE reconciliation_results SET tags = '{}'")
+        owner.execute("UPDATE reconciliation_results SET tags = '{}', open_breaks = NULL")
         owner.execute("UPDATE breaks SET currency = NULL, at_risk_minor = NULL")
         owner.execute("DELETE FROM verdict_rollups")
         owner.execute("DELETE FROM break_rollups")
         owner.execute(ending.encode())
+        owner.execute(parted.encode())
     assert [asked(database, query) for query in seen] == before
     assert differences(database) == []
-    assert any(len(tag) < 200 and "…" in tag for _, tags in before[0] for tag in tags)
+    assert any(len(tag) < 200 and "…" in tag for _, tags, _ in before[0] for tag in tags)
 
 
 async def test_open_breaks_by_age_are_what_counting_gives(database: Settings, pool: Pool) -> None:

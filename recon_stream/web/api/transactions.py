@@ -54,7 +54,7 @@ Amount = Field(None, pattern=r"^-?\d{1,19}(\.\d{1,4})?$", description="In major 
 
 
 class TransactionsFilter(Parameters):
-    """Filters of the list; those given several times mean any of them."""
+    """Filters of the list; those given several times mean any of them. Class, source and severity hold for one open break together."""
 
     verdict: list[Verdict] = Field([], description="Any of these verdicts.")
     break_class: list[BreakClass] = Field([], alias="class", description="An open break of any of these classes.")

@@ -52,7 +52,10 @@ _FILTERS: Final = {
 
 
 class Filter(Parameters):
-    """What is wanted of a channel; an empty list wants everything. Of a list any, of several lists each must fit."""
+    """What is wanted of a channel; an empty list wants everything. Of a list any, of several lists each must fit.
+
+    Class and source must fit the same break.
+    """
 
     verdict: tuple[Verdict, ...] = Field((), max_length=6, description="Any of these verdicts.")
     break_class: tuple[BreakClass, ...] = Field(
@@ -79,9 +82,12 @@ class Filter(Parameters):
             (not self.txn_id or facts.txn_id in self.txn_id)
             and (not self.verdict or facts.verdict in self.verdict)
             and (not self.currency or facts.currency in self.currency)
-            and (not self.break_class or not facts.classes.isdisjoint(self.break_class))
-            and (not self.source or not facts.sources.isdisjoint(self.source))
+            and (not (self.break_class or self.source) or any(map(self._fits_break, facts.breaks)))
         )
+
+    def _fits_break(self, found: tuple[str | None, str]) -> bool:
+        break_class, source = found
+        return (not self.break_class or break_class in self.break_class) and (not self.source or source in self.source)
 
 
 EVERYTHING: Final = Filter.model_validate({})
@@ -92,8 +98,8 @@ class Facts(NamedTuple):
 
     verdict: str | None
     currency: str | None
-    classes: frozenset[str]
-    sources: frozenset[str]
+    breaks: frozenset[tuple[str | None, str]]
+    """Class and source of each; of a dead letter, no class and its feed."""
     decided_at: int | None
     """Epoch milliseconds; of verdicts."""
     txn_id: str | None
@@ -107,13 +113,12 @@ def facts_of(channel: Channel, record: dict[str, Any]) -> Facts:
     would be told that such a break was closed.
     """
     if channel is Channel.DEAD_LETTERS:
-        return Facts(None, None, frozenset(), frozenset({record["topic"].removesuffix("_txns").upper()}), None, None)
+        return Facts(None, None, frozenset({(None, record["topic"].removesuffix("_txns").upper())}), None, None)
     breaks = [each for each in record["breaks"] if channel is Channel.MISMATCHES or each["state"] == "OPEN"]
     return Facts(
         record["verdict"],
         record["currency"],
-        frozenset(each["class"] for each in breaks),
-        frozenset(each["subject"] for each in breaks),
+        frozenset((each["class"], each["subject"]) for each in breaks),
         record["decided_at"],
         identifier(record["txn_id"]),
     )

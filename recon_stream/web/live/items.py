@@ -10,7 +10,7 @@ from pydantic import Field
 
 from recon_stream.avro import decode
 from recon_stream.storage.values import identifier
-from recon_stream.storage.verdicts import tags_of
+from recon_stream.storage.verdicts import open_breaks_of
 from recon_stream.web.endpoints import Answer
 from recon_stream.web.live.channels import Channel, Facts, facts_of
 from recon_stream.web.shapes import BreakView, LegView, Place, TransactionRow, place, transaction, transaction_row
@@ -122,7 +122,7 @@ class Item:
             }
         row = record | {
             "txn_id": identifier(record["txn_id"]),
-            "tags": tags_of(record),
+            "open_breaks": open_breaks_of(record),
             "decided_at_ms": record["decided_at"],
         }
         shape = transaction_row(row)

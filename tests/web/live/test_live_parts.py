@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from recon_stream.avro import encoder
 from recon_stream.storage.values import identifier
 from recon_stream.web.live import items
-from recon_stream.web.live.channels import EVERYTHING, Channel, Filter
+from recon_stream.web.live.channels import EVERYTHING, Channel, Filter, facts_of
 from recon_stream.web.live.hub import SILENCE_SECONDS, Feed, Hub, Wanted, spread
 from recon_stream.web.live.items import Item
 from recon_stream.web.live.outbox import Outbox
 from recon_stream.web.live.protocol import FRAME_BYTES_MAX, FRAME_ITEMS_MAX, CloseCode, frames
 from recon_stream.web.live.ring import Ring
-from tests.web.live.writing import broken, result
+from tests.web.live.writing import account_break, broken, result
 
 encode = encoder("reconciliation_result", 1)
 NOW = 100.0
@@ -49,6 +49,28 @@ class Ear:
         """What was told, in order."""
         messages = [orjson.loads(frame) for frame in self.frames]
         return [(one["partition"], int(one["offset"])) for message in messages for one in message.get("items", ())]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "is_told"),
+    [
+        ({"class": ["AMOUNT_MISMATCH"]}, True),
+        ({"source": ["MOBILE"]}, True),
+        ({"class": ["AMOUNT_MISMATCH"], "source": ["GATEWAY", "CORE"]}, True),
+        ({"class": ["AMOUNT_MISMATCH"], "source": ["MOBILE"]}, False),
+        ({"class": ["AMOUNT_MISMATCH", "MISSING_ENTRY"], "source": ["MOBILE"]}, True),
+        ({"class": ["STATUS_MISMATCH"]}, False),
+    ],
+)
+@pytest.mark.parametrize("channel", [Channel.RESULTS, Channel.MISMATCHES])
+def test_class_and_source_must_fit_the_same_break(
+    channel: Channel, wanted: dict[str, list[str]], is_told: bool
+) -> None:
+    """As in the lists; not the class of one break and the source of another."""
+    amount = account_break() | {"class": "AMOUNT_MISMATCH", "subject": "GATEWAY"}
+    missing = account_break() | {"class": "MISSING_ENTRY", "subject": "MOBILE"}
+    facts = facts_of(channel, result("T", verdict="BROKEN", breaks=[amount, missing]))
+    assert Filter.model_validate(wanted).fits(facts) is is_told
 
 
 @given(
