@@ -19,8 +19,7 @@ from recon_stream.web.call import FORM_FIELDS_MAX
 from tests.redis.impaired import forwarder
 from tests.security import issuer as issuers
 from tests.security.issuer import RSA_KEYS, Issuer
-from tests.web.serving import TIMEOUT, Desk, serving
-from tests.web.test_audit import entries
+from tests.web.serving import TIMEOUT, Desk, serving, trail
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
@@ -70,7 +69,7 @@ async def test_a_session_ends_once_and_by_a_token_that_holds(database: Settings,
             again = issuer.logout_token(sid=one, jti="second", aud="reconciliation-api")
             assert (await told(desk, {"logout_token": again})).status_code == 204
             assert not await may(desk, issuer, one)
-            rows = await asyncio.to_thread(entries, database, "session.end", 3)
+            rows = await asyncio.to_thread(trail, database, "session.end", 3)
     held = [(row["outcome"], row["object"], row["detail"].get("reason")) for row in rows]
     assert sorted(held, key=str) == [
         ("ALLOWED", one, None),
