@@ -91,7 +91,9 @@ SESSIONS_UNKNOWN = Counter(
     "recon_sessions_unknown_total",
     "Times that nobody could tell whether a session had ended, because Redis did not answer: the token alone decided.",
 )
-HTTP_REQUESTS = Counter("recon_http_requests_total", "Requests answered.", ["method", "path", "status"])
+HTTP_REQUESTS = Counter(
+    "recon_http_requests_total", "Requests answered; `-` where no endpoint is meant.", ["method", "path", "status"]
+)
 HTTP_SECONDS = Histogram(
     "recon_http_request_seconds", "One request, by the path's pattern.", ["method", "path"], buckets=_STAGE_BUCKETS
 )

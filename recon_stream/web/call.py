@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 QUERY_CHARACTERS_MAX = 4096
 FORM_FIELDS_MAX = 20
+BODY_SECONDS = 10.0
+"""In which all of a body must come."""
 PATH_PART_CHARACTERS_MAX = 600
 """Somewhat more than an identifier has in the tables."""
 
@@ -94,12 +97,17 @@ async def body_of(request: web.Request, endpoint: Endpoint) -> Parameters | None
         if request.can_read_body:
             raise invalid([Fault("body", "", "this operation takes no body")])
         return None
-    if request.content_type != endpoint.body_media or (request.charset or "utf-8").lower() != "utf-8":
-        raise Problem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", f"The body must be {endpoint.body_media} in UTF-8."
-        )
-    # aiohttp itself refuses bodies that are too large
-    body = await request.read()
+    is_plain = "Content-Encoding" not in request.headers and (request.charset or "utf-8").lower() == "utf-8"
+    if request.content_type != endpoint.body_media or not is_plain:
+        detail = f"The body must be {endpoint.body_media} in UTF-8, not compressed."
+        raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            # aiohttp itself refuses bodies that are too large
+            body = await request.read()
+    except TimeoutError:
+        detail = f"The body did not come within {BODY_SECONDS:.0f} s."
+        raise Problem(HTTPStatus.REQUEST_TIMEOUT, "too-slow", detail) from None
     try:
         given = (
             orjson.loads(body)

@@ -27,7 +27,11 @@ _PROBLEMS = {
     401: "No access token, or one that does not hold.",
     403: "Your roles do not allow this.",
     404: "There is no such thing.",
+    408: "The body did not come in time.",
     409: "It cannot be done as things stand; `detail` says why.",
+    413: "The body is too large.",
+    414: "The address is too long.",
+    415: "The body is of another type or encoding than the one that is asked for.",
     429: "Too many calls; try again after `Retry-After`.",
     503: "Something that this needs does not answer.",
 }
@@ -143,6 +147,7 @@ def _responses(each: Endpoint, names: Any) -> dict[str, Any]:
             (each.needs is None and status in (401, 403))
             or (each.method == "GET" and status == 409)
             or (not each.is_limited and status == 429)
+            or (each.body is None and status in (408, 413, 415))
         )
         if is_ruled_out:
             continue

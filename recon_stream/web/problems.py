@@ -58,6 +58,11 @@ def invalid(faults: Sequence[Fault]) -> Problem:
     return Problem(HTTPStatus.BAD_REQUEST, "invalid-request", "The request is not valid.", faults=faults)
 
 
+def unreadable(detail: str) -> Problem:
+    """What came is no request that could be answered otherwise."""
+    return Problem(HTTPStatus.BAD_REQUEST, "unreadable", detail)
+
+
 def unauthenticated(error: str = "") -> Problem:
     """Nobody knows who asks. `error` is a code of RFC 6750, empty where no token came."""
     challenge = 'Bearer realm="reconciliation"' + (f', error="{error}"' if error else "")
@@ -98,6 +103,7 @@ def of_http(error: web.HTTPException) -> Problem:
         HTTPStatus.NOT_FOUND: ("not-found", "There is nothing at this path."),
         HTTPStatus.METHOD_NOT_ALLOWED: ("method-not-allowed", "This path does not take that method."),
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: ("too-large", "The body is too large."),
+        HTTPStatus.EXPECTATION_FAILED: ("expectation-failed", "Of expectations only 100-continue is known here."),
     }
     code, detail = words.get(status, ("refused", "The request was refused."))
     kept = {name: error.headers[name] for name in ("Allow",) if name in error.headers}

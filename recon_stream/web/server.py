@@ -1,12 +1,10 @@
 """Puts the table of endpoints onto Faust's web server, and each request through the same steps in the same order:
 
-limiter, identity, guard, parameters, handler, audit. Every answer leaves with the same headers and a request id.
+limiter, identity, guard, parameters, handler, audit.
 """
 
 from __future__ import annotations
 
-import logging
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import nullcontext
 from hashlib import blake2b
@@ -14,49 +12,33 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-import psycopg
 from aiohttp import web
 from aiohttp_cors import ResourceOptions
 from faust.web.drivers.aiohttp import Web
-from psycopg_pool import PoolTimeout, TooManyRequests
 
 from recon_stream.apps import web as app
-from recon_stream.errors import TransientFailure
-from recon_stream.metrics.catalogue import HTTP_REQUESTS, HTTP_SECONDS
+from recon_stream.metrics.catalogue import HTTP_SECONDS
 from recon_stream.security.addresses import client_of, counted_as
 from recon_stream.security.roles import Permission
 from recon_stream.security.tokens import Principal, Unauthenticated
 from recon_stream.settings import Settings, by_commas
 from recon_stream.web import api  # noqa: F401 - registers the endpoints
-from recon_stream.web.call import Call, body_of, path_of, query_of, request_id_of
+from recon_stream.web.answering import REQUEST_ID
+from recon_stream.web.call import Call, body_of, path_of, query_of
 from recon_stream.web.endpoints import ENDPOINTS, Endpoint, Reply
 from recon_stream.web.exporting import filters_of
-from recon_stream.web.problems import (
-    Fault,
-    Problem,
-    forbidden,
-    internal,
-    invalid,
-    of_http,
-    unauthenticated,
-    unavailable,
-)
+from recon_stream.web.problems import Problem, forbidden, unauthenticated
 from recon_stream.web.services import Services, services_of
 from recon_stream.web.trail import Trail
 
-logger = logging.getLogger(__name__)
-
 SERVICES = web.AppKey("services", Services)
-REQUEST_ID = "request_id"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def mount(faust: Web) -> None:
-    """Add routes, middleware and services to the application that Faust will serve."""
+    """Add routes and services to the application that Faust will serve."""
     server = faust.web_app
-    server.middlewares.append(answers_only)
-    server.on_response_prepare.append(add_headers)
     server.cleanup_ctx.append(_services)
     # before the server waits for its connections to end
     server.on_shutdown.append(_close_sockets)
@@ -90,51 +72,12 @@ async def _close_sockets(server: web.Application) -> None:
     await server[SERVICES].live.close()
 
 
-@web.middleware
-async def answers_only(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever happens inside, a client gets an answer of ours: never a stack trace, never aiohttp's own pages."""
-    request[REQUEST_ID] = request_id_of(request.headers.get("X-Request-ID"), secrets.token_hex(8))
-    try:
-        return await handler(request)
-    except Problem as problem:
-        return problem.answer(request[REQUEST_ID])
-    except web.HTTPException as error:
-        return of_http(error).answer(request[REQUEST_ID])
-    except psycopg.DataError as error:
-        logger.warning("request %s: %s", request[REQUEST_ID], str(error).strip())
-        # a cursor that was made up holds anything
-        return invalid([Fault("query", "", "a value in it is out of range")]).answer(request[REQUEST_ID])
-    except psycopg.errors.QueryCanceled:
-        return unavailable("That takes the database too long; narrow the filters. It").answer(request[REQUEST_ID])
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, TooManyRequests, TransientFailure) as error:
-        logger.warning("request %s: %s", request[REQUEST_ID], str(error).strip())
-        return unavailable("A service that this needs").answer(request[REQUEST_ID])
-    except Exception:
-        logger.exception("request %s failed", request[REQUEST_ID])
-        return internal().answer(request[REQUEST_ID])
-
-
-async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """On every answer, errors and static files among them."""
-    for name, value in request.app[SERVICES].headers.items():
-        response.headers.setdefault(name, value)
-    response.headers["X-Request-ID"] = request.get(REQUEST_ID, "-")
-    # who serves is nobody's business
-    response.headers["Server"] = "recon-stream"
-
-
 def _handler(endpoint: Endpoint) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         # a socket that lives for hours is no slow answer; the live feed has metrics of its own
         is_socket = endpoint.status == HTTPStatus.SWITCHING_PROTOCOLS
         with nullcontext() if is_socket else HTTP_SECONDS.labels(endpoint.method, endpoint.path).time():
-            try:
-                response = await serve(endpoint, request)
-            except Problem as problem:
-                HTTP_REQUESTS.labels(endpoint.method, endpoint.path, str(problem.status.value)).inc()
-                raise
-        HTTP_REQUESTS.labels(endpoint.method, endpoint.path, str(response.status)).inc()
-        return response
+            return await serve(endpoint, request)
 
     return handle
 

@@ -17,7 +17,6 @@ from recon_stream.redis.client import connect
 from recon_stream.redis.limiter import Limiter
 from recon_stream.redis.sessions import EndedSessions
 from recon_stream.security.addresses import Networks
-from recon_stream.security.headers import security_headers
 from recon_stream.security.keys import Keys
 from recon_stream.security.threats import Denials
 from recon_stream.security.tokens import TokenVerifier
@@ -45,7 +44,6 @@ class Services:
     """Shared by all requests."""
 
     settings: Settings
-    headers: dict[str, str]
     proxies: Networks
     verifier: TokenVerifier
     ended: EndedSessions
@@ -88,7 +86,6 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
         await stack.enter_async_context(live.running())
         yield Services(
             settings,
-            security_headers(settings),
             [ip_network(network) for network in by_commas(settings.trusted_proxies)],
             verifier,
             ended,

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from recon_stream.domain.event import SOURCES
 from recon_stream.domain.money import format_major, is_currency
+from recon_stream.domain.severity import LEVELS
 from recon_stream.topics import RESULTS
 from recon_stream.web.endpoints import Answer
 from recon_stream.web.explaining import sentences
@@ -307,9 +308,6 @@ def money(minor: int | None, currency: str | None) -> dict[str, str | None] | No
     return {"minor": str(minor), "major": format_major(minor, code) if is_currency(code) else None, "currency": code}
 
 
-_SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
-
-
 def transaction_row(row: Mapping[str, Any]) -> dict[str, Any]:
     """See TransactionRow."""
     tags = row["open_breaks"] or []
@@ -321,7 +319,7 @@ def transaction_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "primary_class": row["primary_class"],
         "classes": _tagged(tags, "class"),
         "subjects": _tagged(tags, "subject"),
-        "severity": next((name for name in _SEVERITIES if name in severities), None),
+        "severity": next((name for name in reversed(LEVELS) if name in severities), None),
         "amount": money(row["amount_minor"], row["currency"]),
         "rules_version": row["rules_version"],
         "decided_at": moment(row["decided_at_ms"]),

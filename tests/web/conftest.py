@@ -14,7 +14,7 @@ from recon_stream.settings import Settings
 from recon_stream.topics import create_topics
 from tests.conftest import own_database
 from tests.web.filling import fill
-from tests.web.serving import Desk, serving
+from tests.web.serving import Served, serving
 
 
 @pytest.fixture(scope="package")
@@ -27,7 +27,7 @@ def filled(identity: Settings, database_template: str) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="package")
-def rest(filled: Settings, identity: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def rest(filled: Settings, identity: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The API over it; limits are far away."""
     with serving(filled, identity, tmp_path_factory.mktemp("web")) as desk:
         yield desk

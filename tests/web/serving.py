@@ -12,11 +12,13 @@ from typing import Any
 
 import psycopg
 import requests
+from psycopg.types.json import Jsonb
 
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.stack.ports import free_ports
 from tests.secured.processes import SECONDS, role
+from tests.secured.processes import Role as Process
 from tests.security.logins import api_client
 
 TIMEOUT = 60
@@ -68,8 +70,16 @@ class Desk:
         return Person(self.settings, self.base, who)
 
 
+class Served(Desk):
+    """With the process that does it."""
+
+    def __init__(self, settings: Settings, process: Process) -> None:
+        super().__init__(settings)
+        self.process = process
+
+
 @contextmanager
-def serving(database: Settings, identity: Settings, folder: Path, **changed: Any) -> Iterator[Desk]:
+def serving(database: Settings, identity: Settings, folder: Path, **changed: Any) -> Iterator[Served]:
     """The web role on that database and that Keycloak, with these settings changed."""
     (port,) = free_ports(1)
     settings = replace(
@@ -82,7 +92,7 @@ def serving(database: Settings, identity: Settings, folder: Path, **changed: Any
     )
     settings = replace(settings, **changed)
     with role("web", settings, folder) as process:
-        desk, deadline = Desk(settings), time.monotonic() + SECONDS
+        desk, deadline = Served(settings, process), time.monotonic() + SECONDS
         while not _answers(desk):
             assert process.process.poll() is None, process.log.read_text()
             assert time.monotonic() < deadline, process.log.read_text()
@@ -109,14 +119,16 @@ def _token(settings: Settings, who: Role) -> str:
     return _given(settings.keycloak_server_url, settings.keycloak_client_secret, who, minute)
 
 
-def trail(settings: Settings, action: str, at_least: int = 1, request_id: str | None = None) -> list[dict[str, Any]]:
-    """Entries of the audit trail, once there are so many: reads are written behind their answers, in batches."""
+def trail(settings: Settings, action: str, at_least: int = 1, **having: str) -> list[dict[str, Any]]:
+    """Entries of the audit trail with these fields, once there are so many: reads are written behind their answers, in batches."""
     deadline = time.monotonic() + SECONDS
-    query = """SELECT to_jsonb(a) FROM audit_logs a
-        WHERE action = %(action)s AND (%(request_id)s::text IS NULL OR request_id = %(request_id)s) ORDER BY seq"""
+    query, wanted = (
+        "SELECT to_jsonb(a) FROM audit_logs a WHERE to_jsonb(a) @> %s ORDER BY seq",
+        Jsonb({"action": action, **having}),
+    )
     with psycopg.connect(settings.database_reader_url, autocommit=True) as connection:
         while True:
-            rows = connection.execute(query, {"action": action, "request_id": request_id}).fetchall()
+            rows = connection.execute(query, [wanted]).fetchall()
             if len(rows) >= at_least:
                 return [row[0] for row in rows]
             assert time.monotonic() < deadline, rows

@@ -179,6 +179,9 @@ async def test_an_account_number_stays_with_those_who_may_see_it(system: System)
     for path in ("/transactions", "/mismatches/facets", "/mismatches/export", "/transactions/export"):
         for query in ({"account": CANARY}, {"text": CANARY}):
             assert (await asyncio.to_thread(get, system, path, operator, **query)).status_code == 200
+    # an address that is too long to be read has it, too
+    refused = await asyncio.to_thread(get, system, "/mismatches", operator, account=CANARY, text="x" * (16 << 10))
+    assert refused.status_code == 400
     for letter in mine:
         assert (await asyncio.to_thread(get, system, f"/dead-letters/{letter}", operator)).status_code == 200
 

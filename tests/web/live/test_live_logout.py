@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 import jwt
-import psycopg
 import pytest
 import requests
 
@@ -22,7 +21,8 @@ from recon_stream.settings import Settings
 from recon_stream.stack.ports import free_ports
 from tests.security.logins import TIMEOUT, api_client, as_administrator, logged_in
 from tests.security.realms import realm_of_files
-from tests.web.live.serving import SECONDS, Client, Web, connected, serving, ticket_for
+from tests.web.live.serving import Client, Web, connected, serving, ticket_for
+from tests.web.serving import trail
 
 pytestmark = pytest.mark.stack
 SESSION_ENDED = 4403
@@ -72,13 +72,7 @@ async def status_of(web: Web, token: str) -> int:
 async def ends(settings: Settings, token: str) -> list[dict[str, Any]]:
     """Ends of the token's session in the audit trail."""
     session = jwt.decode(token, options={"verify_signature": False})["sid"]
-    query = "SELECT to_jsonb(a) FROM audit_logs a WHERE action = 'session.end' AND session = %s"
-    async with asyncio.timeout(SECONDS):
-        while True:
-            async with await psycopg.AsyncConnection.connect(settings.database_reader_url) as connection:
-                if rows := await (await connection.execute(query, [session])).fetchall():
-                    return [row[0] for row in rows]
-            await asyncio.sleep(0.1)
+    return await asyncio.to_thread(trail, settings, "session.end", session=session)
 
 
 @pytest.mark.parametrize("way", ["by the dashboard", "by a script", "by the administrator"])
