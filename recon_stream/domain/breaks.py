@@ -13,6 +13,8 @@ from recon_stream.domain.event import Direction, Event, Source, Status
 from recon_stream.domain.rules import Rules
 
 EVERYONE = "ALL"
+SUBJECTS = (*(source.name for source in Source), EVERYONE)
+"""Whom a break can be about."""
 
 
 class BreakClass(StrEnum):

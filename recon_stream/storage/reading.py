@@ -11,8 +11,7 @@ from typing import Any, Final, LiteralString, NamedTuple
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from recon_stream.domain.breaks import EVERYONE, BreakClass
-from recon_stream.domain.event import Source
+from recon_stream.domain.breaks import SUBJECTS, BreakClass
 from recon_stream.domain.severity import LEVELS
 from recon_stream.storage.pool import STATEMENT_SECONDS, Pool
 from recon_stream.storage.queries import QUERIES
@@ -20,7 +19,6 @@ from recon_stream.storage.values import timestamp
 
 Row = dict[str, Any]
 
-_SUBJECTS: Final = (*(source.name for source in Source), EVERYONE)
 
 LAST = "\U0010ffff"
 """Behind every other character: what begins with a text lies between it and it with this at the end."""
@@ -308,5 +306,5 @@ def _break_tags(
     if len(given) == 1:
         ((kind, values),) = given
         return [f"{kind}:{value}" for value in values]
-    allowed = product(classes or BreakClass, subjects or _SUBJECTS, severities or LEVELS)
+    allowed = product(classes or BreakClass, subjects or SUBJECTS, severities or LEVELS)
     return [f"break:{kind}/{subject}/{severity}" for kind, subject, severity in allowed]

@@ -20,8 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord
 from aiokafka.errors import KafkaError
 
 from recon_stream.avro import decode
-from recon_stream.domain.breaks import EVERYONE, BreakClass
-from recon_stream.domain.event import SOURCES
+from recon_stream.domain.breaks import SUBJECTS, BreakClass
 from recon_stream.domain.severity import LEVELS
 from recon_stream.errors import TransientFailure
 from recon_stream.process.output import ensure_reader
@@ -120,7 +119,7 @@ def mismatches() -> None:
 @click.option("--class", "classes", multiple=True, type=click.Choice([str(c) for c in BreakClass], case_sensitive=False),
               metavar="CLASS", help="Only breaks of this class; may be given several times.")  # fmt: skip
 @click.option("--subject", "--source", "subjects", multiple=True,
-              type=click.Choice([*(source.name for source in SOURCES), EVERYONE], case_sensitive=False),
+              type=click.Choice(SUBJECTS, case_sensitive=False),
               help="Only breaks in which this source is the odd one; may be given several times.")  # fmt: skip
 @click.option("--severity", type=click.Choice(LEVELS, case_sensitive=False), help="Only this severity and above.")
 @click.option(
