@@ -18,6 +18,8 @@ def client_of(peer: str, forwarded: Sequence[str], trusted: Networks) -> str:
     address = peer
     while chain and _is_in(address, trusted):
         address = chain.pop()
+    # which interface of its own machine a proxy means is nothing that names a client
+    address = address.partition("%")[0]
     return address if _is_address(address) else peer
 
 

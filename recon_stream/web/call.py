@@ -32,6 +32,8 @@ PATH_PART_CHARACTERS_MAX = 600
 Q = TypeVar("Q", bound=Parameters)
 B = TypeVar("B", bound=Parameters | None)
 
+_LAID_OUT = str.maketrans("\n\r\t", "   ")
+"""What people lay a comment out with."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -116,6 +118,9 @@ async def body_of(request: web.Request, endpoint: Endpoint) -> Parameters | None
         )
     except ValueError:
         raise invalid([Fault("body", "", f"is no {endpoint.body_media}")]) from None
+    for name, value in given.items() if isinstance(given, dict) else ():
+        if isinstance(value, str) and not _is_text(value.translate(_LAID_OUT)):
+            raise invalid([Fault("body", name, "is no plain text")])
     return _validated(endpoint.body, given, "body")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -13,8 +14,13 @@ from recon_stream.security.headers import security_headers
 from recon_stream.web.answering import REQUEST_ID, AnsweringServer, dress
 
 KEEP_ALIVE_SECONDS = 30.0
+LINGERING_SECONDS = 1.0
+"""For so long the rest of a body that nobody wants is read, so that the client has time to read why."""
 HEAD_BYTES_MAX = 16 << 10
 """Of the request line, and of each header: a token has up to 8 KiB."""
+
+# it writes down what clients offer as subprotocols, and some put a token there
+logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
 
 
 class _Runner(AppRunner):
@@ -44,6 +50,7 @@ class Web(faust_driver.Web):
             # whoever goes away needs no answer, and the database no longer works for it
             handler_cancellation=True,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
+            lingering_time=LINGERING_SECONDS,
             # no body that is taken here is large enough to be compressed, and a bomb is never unpacked
             auto_decompress=False,
             max_line_size=HEAD_BYTES_MAX,

@@ -10,8 +10,8 @@ import csv
 import io
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
 from types import UnionType
@@ -34,19 +34,47 @@ logger = logging.getLogger(__name__)
 
 MEDIA = ("text/csv", "application/x-ndjson")
 UNDER_WAY_MAX = 2
-"""Exports of one process at a time: each holds a connection to PostgreSQL."""
+"""Exports of one process at a time, each of another person: each holds a connection to PostgreSQL."""
 WRITE_SECONDS = 20.0
 """A client that takes nothing for so long is cut off."""
 RETRY_SECONDS = 10
 
 _EVALUATED = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """First characters that make a cell a formula; the last four are the wide forms of the first four."""
+_INSIDE = re.compile("([;\t][ ]*)(?=[=+@\uff1d\uff0b\uff0d\uff20-])")
+"""The same behind what parts cells where people write a comma in numbers."""
 _NUMBER = re.compile(r"-\d+(\.\d+)?")
 _MAY_NAME_ACCOUNTS = ("account", "text")
 
 Listing = Callable[[int], AsyncGenerator[list[Row], None]]
 """From a number of rows to so many rows of a list, some at a time."""
 Path = tuple[str, ...]
+
+
+class Exports:
+    """Those that are under way in this process."""
+
+    def __init__(self) -> None:
+        self.under_way: set[str] = set()
+        """Subjects of the people whose they are."""
+
+    @asynccontextmanager
+    async def turn(self, person: str) -> AsyncIterator[None]:
+        """While one is made. Raises Problem where this person has one, or too many are under way."""
+        if person in self.under_way:
+            raise _too_many("An export of yours is under way; try again when it has ended.")
+        if len(self.under_way) >= UNDER_WAY_MAX:
+            raise _too_many(f"{UNDER_WAY_MAX} exports are under way here; try again in a moment.")
+        self.under_way.add(person)
+        try:
+            yield
+        finally:
+            self.under_way.discard(person)
+
+
+def _too_many(detail: str) -> Problem:
+    again = {"Retry-After": str(RETRY_SECONDS)}
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-exports", detail, headers=again)
 
 
 class Formatted(Parameters):
@@ -78,15 +106,9 @@ async def export(
     The audit trail has it before the first byte leaves. Raises Problem until then; afterwards what fails breaks the
     answer off, so that no client takes a part for the whole.
     """
-    slots = call.services.exports
-    if slots.locked():
-        detail = f"{UNDER_WAY_MAX} exports are under way here; try again in a moment."
-        raise Problem(
-            HTTPStatus.TOO_MANY_REQUESTS, "too-many-exports", detail, headers={"Retry-After": str(RETRY_SECONDS)}
-        )
     lines = Csv(model) if call.query.format == "csv" else NdJson()
     rows_max = call.services.settings.export_rows_max
-    async with slots, aclosing(listing(rows_max + 1)) as batches:
+    async with call.services.exports.turn(call.who.subject), aclosing(listing(rows_max + 1)) as batches:
         # the first statement may be refused or take too long: that is still told as a problem
         first: list[Row] = await anext(batches, [])
         entry = call.trail.entry(
@@ -218,6 +240,7 @@ def cell(value: Any) -> str:
         text = orjson.dumps(value).decode()
     else:
         text = str(value)
+    text = _INSIDE.sub(r"\1'", text)
     return f"'{text}" if text.startswith(_EVALUATED) and not _NUMBER.fullmatch(text) else text
 
 

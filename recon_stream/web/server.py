@@ -114,7 +114,8 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
     ):
         # noted before the data leaves: what cannot be recorded is not shown
         trail.read(principal, endpoint.records, call.path, filters_of(call.query))
-    reply = await endpoint.handler(call)
+    async with nullcontext() if principal is None else services.turns.turn(principal.subject):
+        reply = await endpoint.handler(call)
     return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota)
 
 
@@ -150,9 +151,9 @@ def _response(request: web.Request, reply: Reply, quota: dict[str, str]) -> web.
     body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
     headers = quota | reply.headers
     if request.method == "GET" and reply.status == HTTPStatus.OK:
-        tag = f'"{blake2b(body, digest_size=12).hexdigest()}"'
-        headers["ETag"] = tag
-        if tag in request.headers.get("If-None-Match", ""):
+        tag = blake2b(body, digest_size=12).hexdigest()
+        headers["ETag"] = f'"{tag}"'
+        if any(known.value in (tag, "*") for known in request.if_none_match or ()):
             return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
     return web.Response(
         body=body, status=reply.status, headers=headers, content_type="application/json", charset="utf-8"

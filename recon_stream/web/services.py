@@ -25,10 +25,11 @@ from recon_stream.storage import reading
 from recon_stream.storage.audit_log import AuditAway, AuditLog
 from recon_stream.storage.pool import Pool, connection_pool
 from recon_stream.topics import RESULTS
-from recon_stream.web.exporting import UNDER_WAY_MAX
+from recon_stream.web.exporting import Exports
 from recon_stream.web.keeping import Kept
 from recon_stream.web.live.service import Live
 from recon_stream.web.replaying import Replayer
+from recon_stream.web.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ class Services:
     pool: Pool
     """Of the role recon_web."""
     replayer: Replayer
-    exports: asyncio.Semaphore
-    """Exports that may be under way."""
+    exports: Exports
+    turns: Turns
     live: Live
 
 
@@ -96,7 +97,8 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
             denials,
             pool,
             replayer,
-            asyncio.Semaphore(UNDER_WAY_MAX),
+            Exports(),
+            Turns(max(1, settings.database_pool_max // 2)),
             live,
         )
 

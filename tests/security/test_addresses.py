@@ -21,6 +21,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8:ffff::/48")]
         ("10.0.0.1", ["203.0.113.9", "198.51.100.1, 10.0.0.2"], "198.51.100.1"),
         ("2001:db8:ffff::1", ["2001:db8::7"], "2001:db8::7"),
         ("10.0.0.1", ["somewhere"], "10.0.0.1"),
+        ("10.0.0.1", ["fe80::1%\xff"], "fe80::1"),
     ],
 )
 def test_the_client_is_the_last_address_that_no_proxy_vouches_for(peer: str, forwarded: list[str], client: str) -> None:

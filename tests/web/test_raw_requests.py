@@ -4,11 +4,14 @@ nothing of what was sent is in the log."""
 from __future__ import annotations
 
 import socket
+import struct
+import time
 import urllib.request
 
 import orjson
 import pytest
 
+from recon_stream.security.roles import Role
 from tests.web.serving import Served
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -38,9 +41,24 @@ UNREADABLE = {
     "a chunk that is none": b"POST /%s HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 }
 FORM = b"POST /backchannel-logout HTTP/1.1\r\n" + HOST + b"Content-Type: application/x-www-form-urlencoded\r\n"
+UPGRADE = b"GET /ws?ticket=" + b"A" * 43 + b" HTTP/1.1\r\n" + HOST + b"Upgrade: websocket\r\n"
 REFUSED = {
     "an expectation that is not known": (b"GET /health HTTP/1.1\r\n" + HOST + b"Expect: %s\r\n\r\n", 417),
     "the same, nowhere": (b"GET /nowhere HTTP/1.1\r\n" + HOST + b"Expect: %s\r\n\r\n", 417),
+    "an expectation in no text": (b"GET /health?%s HTTP/1.1\r\n" + HOST + b"Expect: \xff\r\n\r\n", 417),
+    "a host that is none": (b"GET http://xn--/%s HTTP/1.1\r\n" + HOST + b"\r\n", 404),
+    "another host": (b"GET http://xn--zzzzzzzz.example/%s HTTP/1.1\r\n" + HOST + b"\r\n", 404),
+    "an upgrade in no text": (UPGRADE + b"Connection: \xff\r\nSec-WebSocket-Version: 13\r\nX: %s\r\n\r\n", 426),
+    "a key in no text": (
+        UPGRADE + b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \xff%s\r\n\r\n",
+        426,
+    ),
+    "a token as a subprotocol": (
+        UPGRADE
+        + b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        + b"Sec-WebSocket-Protocol: recon, %s\r\n\r\n",
+        401,
+    ),
     "a method that the path does not take": (b"TRACE /health?%s HTTP/1.1\r\n" + HOST + b"\r\n", 405),
     "a body that is compressed": (FORM + b"Content-Encoding: gzip\r\nContent-Length: 13\r\n\r\n%s", 415),
     "a body that is too large": (FORM + b"Content-Length: 100013\r\n\r\n%s" + b"a" * 100_000, 413),
@@ -98,6 +116,25 @@ def test_what_can_be_read_and_not_be_done_is_answered_alike(rest: Served, what: 
     log = rest.process.log.read_text()
     assert SECRET not in log
     assert "Traceback" not in log
+
+
+def test_a_client_that_goes_away_in_the_middle_is_no_fault_of_ours(rest: Served) -> None:
+    """The body breaks off with the connection: a line in the log says that the client went away, and no answer counts as 500."""
+    operator = rest.person(Role.OPERATOR)
+    head = (
+        f"POST /dead-letters/core_txns:0:1/discard HTTP/1.1\r\nHost: x\r\nAuthorization: {operator.authorization}\r\n"
+    )
+    begun = f'{head}Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{{"comment":'.encode()
+    deadline, attempt = time.monotonic() + SECONDS, 0
+    while "its client went away" not in rest.process.log.read_text():
+        assert time.monotonic() < deadline
+        attempt += 1
+        with socket.create_connection(("127.0.0.1", rest.settings.web_port), timeout=SECONDS) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(begun)
+            # at another step of ours each time
+            time.sleep(attempt % 20 * 0.0002)
+    assert "Traceback" not in rest.process.log.read_text()
 
 
 def test_a_request_behind_another_is_answered_by_itself(rest: Served) -> None:

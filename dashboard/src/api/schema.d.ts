@@ -880,6 +880,16 @@ export interface components {
                 [key: string]: unknown;
             };
             /**
+             * At Us
+             * @description Epoch microseconds: `at` as the hash has it.
+             */
+            at_us: string;
+            /**
+             * Previous Hash
+             * @description The hash of the entry before it, hexadecimal.
+             */
+            previous_hash: string;
+            /**
              * Hash
              * @description SHA-256 of the entry and of the hash before it, hexadecimal.
              */
@@ -1220,6 +1230,16 @@ export interface components {
             realm: string;
             /** Client Id */
             client_id: string;
+        };
+        /**
+         * LatencyView
+         * @description Milliseconds from the record that caused a result, or the instant of its deadline, to the result, as Kafka took them.
+         */
+        LatencyView: {
+            /** P50 */
+            p50: number;
+            /** P95 */
+            p95: number;
         };
         /**
          * LegView
@@ -1783,6 +1803,8 @@ export interface components {
             checks: components["schemas"]["CheckView"][];
             /** Topics */
             topics: components["schemas"]["TopicView"][];
+            /** @description Of a sample of the results of the last minute; null where none came. */
+            latency_ms: components["schemas"]["LatencyView"] | null;
         };
         /**
          * SubjectSum

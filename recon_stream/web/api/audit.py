@@ -59,6 +59,8 @@ class AuditEntry(Answer):
     session: str
     request_id: str
     detail: dict[str, Any]
+    at_us: str = Field(description="Epoch microseconds: `at` as the hash has it.")
+    previous_hash: str = Field(description="The hash of the entry before it, hexadecimal.")
     hash: str = Field(description="SHA-256 of the entry and of the hash before it, hexadecimal.")
 
 
@@ -155,6 +157,8 @@ def _entry(row: Row) -> dict[str, Any]:
     return {name: row[name] for name in kept} | {
         "at": moment(row["at_us"] // 1000),
         "detail": orjson.loads(row["detail"]),
+        "at_us": str(row["at_us"]),
+        "previous_hash": row["previous_hash"].hex(),
         "hash": row["hash"].hex(),
     }
 

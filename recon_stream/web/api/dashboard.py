@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -19,6 +20,7 @@ from recon_stream.web.problems import Problem, not_found
 
 ASSETS = "assets"
 """Folder of the files whose names change with their contents."""
+_TAKES_GZIP = re.compile(r"\bgzip\b(?!\s*;\s*q=0(\.0*)?\s*(,|$))")
 _KEEP_FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _ASK_EACH_TIME = {"Cache-Control": "no-cache"}
 
@@ -109,7 +111,7 @@ def _file(call: Call[ViewQuery, None], name: str) -> web.Response:
     packed = _files().get(f"{name}.gz")
     if packed is not None:
         headers["Vary"] = "Accept-Encoding"
-        if "gzip" in call.request.headers.get("Accept-Encoding", ""):
+        if _TAKES_GZIP.search(call.request.headers.get("Accept-Encoding", "")):
             content, headers["Content-Encoding"] = packed, "gzip"
     kind = guess_type(name)[0] or "application/octet-stream"
     return web.Response(

@@ -21,7 +21,7 @@ from recon_stream.web.live.origins import may_connect
 from recon_stream.web.live.socket import response
 from recon_stream.web.problems import Problem
 
-ACTION = "live.subscribe"
+SUBSCRIBE, RENEW = "live.subscribe", "live.renew"
 
 
 class Ticket(Answer):
@@ -35,6 +35,23 @@ class SocketQuery(Parameters):
     """What the upgrade brings."""
 
     ticket: str = Field(pattern=tickets.PATTERN, description="From POST /ws/ticket.")
+
+
+class _Noted:
+    """What one socket leaves in the audit trail; see socket.Noted."""
+
+    def __init__(self, call: Call[Any, None]) -> None:
+        self._call = call
+
+    def subscription(self, who: Principal, channel: Channel, *, is_allowed: bool) -> None:
+        trail = self._call.trail
+        if is_allowed:
+            self._call.services.audit.note(trail.entry(who, SUBSCRIBE, channel, Outcome.ALLOWED))
+        else:
+            trail.refused(who, SUBSCRIBE, needs=channel.needs.value)
+
+    def refused_renewal(self, who: Principal, reason: str) -> None:
+        self._call.trail.refused(who, RENEW, reason=reason)
 
 
 @endpoint("POST", "/ws/ticket", needs=Permission.PROFILE, answers=Ticket, tag="Live")
@@ -64,14 +81,7 @@ async def open_socket(call: Call[SocketQuery, None]) -> web.WebSocketResponse:
     if principal is None or principal.expires_at <= time.time():
         call.trail.unknown("ticket")
         raise Problem(HTTPStatus.UNAUTHORIZED, "ticket", "The ticket was used before, or is too old; get another one.")
-
-    def noted(who: Principal, channel: Channel, is_allowed: bool) -> None:
-        if is_allowed:
-            call.services.audit.note(call.trail.entry(who, ACTION, channel, Outcome.ALLOWED))
-        else:
-            call.trail.refused(who, ACTION, needs=channel.needs.value)
-
-    with live.admitted(principal, noted) as socket:
+    with live.admitted(principal, _Noted(call)) as socket:
         await ws.prepare(request)
         await socket.run(ws, request.transport)
     return ws

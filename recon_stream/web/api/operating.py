@@ -59,6 +59,13 @@ class TopicView(Answer):
     partitions: list[PartitionView] = Field(description="Those of which something is stored, or waits.")
 
 
+class LatencyView(Answer):
+    """Milliseconds from the record that caused a result, or the instant of its deadline, to the result, as Kafka took them."""
+
+    p50: int
+    p95: int
+
+
 class Status(Answer):
     """Whether every record is accounted for, as the sink found it last."""
 
@@ -66,6 +73,9 @@ class Status(Answer):
     checked_at: str | None = Field(description="When the check was done that is the oldest.")
     checks: list[CheckView]
     topics: list[TopicView]
+    latency_ms: LatencyView | None = Field(
+        description="Of a sample of the results of the last minute; null where none came."
+    )
 
 
 class DependencyView(Answer):
@@ -119,6 +129,7 @@ async def status(call: Call[Any, None]) -> Reply:
                 "topics": [
                     _topic(name, rows, flow.get("topics", {}).get(name, {})) for name, rows in _by_topic(stored)
                 ],
+                "latency_ms": call.services.live.latency(),
             }
         )
 

@@ -5,13 +5,13 @@ Nothing here waits: records come in by `add`, leave by `flush` and `tick`, and s
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from recon_stream.metrics.catalogue import LIVE_MESSAGES
-from recon_stream.web.live.channels import TOPICS, Channel, Filter
+from recon_stream.web.live.channels import TOPICS, Channel, Facts, Filter
 from recon_stream.web.live.items import Item
 from recon_stream.web.live.protocol import Reload, frames, position_of, said
 from recon_stream.web.live.ring import Positions, Ring
@@ -19,6 +19,8 @@ from recon_stream.web.times import moment
 
 SILENCE_SECONDS = 5.0
 """A group that nothing fits is told for how far so often, so that it never has to go back far."""
+LATELY_SECONDS, LATELY_MAX, SAMPLES_A_FLUSH = 60.0, 12_000, 10
+"""Of which results it is remembered how long they took, whether somebody listens or not: to look into all would cost something."""
 
 
 class Subscriber(Protocol):
@@ -124,6 +126,7 @@ class Hub:
         self._ticking: dict[Channel, set[Subscriber]] = {Channel.STATS: set(), Channel.STATUS: set()}
         self._verdicts: Counter[str] = Counter()
         self._latencies: list[int] = []
+        self._lately: deque[tuple[float, int]] = deque(maxlen=LATELY_MAX)
 
     def begin(self, channel: Channel, positions: Positions) -> None:
         """A channel is there from now on."""
@@ -144,8 +147,10 @@ class Hub:
         """Hand out what is new on all channels."""
         for feed in self.feeds.values():
             fresh = feed.flush(now)
-            if feed.channel is Channel.RESULTS and self._ticking[Channel.STATS]:
-                self._count(fresh)
+            if feed.channel is Channel.RESULTS:
+                self._sample(fresh, now)
+                if self._ticking[Channel.STATS]:
+                    self._count(fresh)
             for item in fresh:
                 item.rest()
 
@@ -168,7 +173,21 @@ class Hub:
         for item in results:
             if facts := item.facts:
                 self._verdicts[str(facts.verdict)] += 1
-                self._latencies.append(max(0, item.timestamp - (facts.decided_at or item.timestamp)))
+                self._latencies.append(latency_of(item, facts))
+
+    def _sample(self, results: Sequence[Item], now: float) -> None:
+        for item in results[:: max(1, len(results) // SAMPLES_A_FLUSH)]:
+            if facts := item.facts:
+                self._lately.append((now, latency_of(item, facts)))
+
+    def latency(self, now: float) -> dict[str, int] | None:
+        """Milliseconds, of results of the last minute; None where there was none."""
+        return spread(took for at, took in self._lately if now - at <= LATELY_SECONDS)
+
+
+def latency_of(item: Item, facts: Facts) -> int:
+    """Milliseconds from the record that caused a result, or the instant of its deadline, to the result, as Kafka took them."""
+    return max(0, item.timestamp - (facts.decided_at or item.timestamp))
 
 
 def spread(values: Iterable[int]) -> dict[str, int] | None:

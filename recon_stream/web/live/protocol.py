@@ -56,8 +56,8 @@ class Refusal(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-Offset = Annotated[str, Field(pattern=r"^(-1|\d{1,18})$")]
-Partition = Annotated[str, Field(pattern=r"^\d{1,5}$")]
+Offset = Annotated[str, Field(pattern=r"^(-1|[0-9]{1,18})$")]
+Partition = Annotated[str, Field(pattern=r"^[0-9]{1,5}$")]
 Position = Annotated[
     dict[Partition, Offset], Field(max_length=10_000, description="Partition -> the last offset that is known there.")
 ]

@@ -30,6 +30,7 @@ BEHIND_MAX = 50_000
 
 _CHANNELS = {topic: channel for channel, topic in TOPICS.items()}
 _AWAY = (KafkaError, OSError, TimeoutError, TransientFailure)
+STARTING = "starting"
 
 
 class Reader:
@@ -38,7 +39,7 @@ class Reader:
     def __init__(self, settings: Settings, hub: Hub, wake: Callable[[], None]) -> None:
         """`wake` is called when the hub has something new."""
         self._settings, self._hub, self._wake = settings, hub, wake
-        self.reason: str | None = "starting"
+        self.reason: str | None = STARTING
         """Why nothing is read; None while it is."""
         self.behind: dict[str, int] = dict.fromkeys(TOPICS, 0)
         """Records at the broker that are not read yet, by channel."""

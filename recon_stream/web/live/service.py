@@ -21,7 +21,7 @@ from recon_stream.web.live.channels import TOPICS
 from recon_stream.web.live.history import History
 from recon_stream.web.live.hub import Hub
 from recon_stream.web.live.protocol import CloseCode
-from recon_stream.web.live.reader import Reader
+from recon_stream.web.live.reader import STARTING, Reader
 from recon_stream.web.live.socket import Noted, Socket
 from recon_stream.web.live.tickets import Tickets
 from recon_stream.web.problems import Problem
@@ -89,6 +89,10 @@ class Live:
                 del self._of_person[person]
             self._counted()
 
+    def latency(self) -> dict[str, int] | None:
+        """From a record to its verdict, of the last minute; see Hub.latency."""
+        return self._hub.latency(time.monotonic())
+
     async def close(self) -> None:
         """End all sockets, for the process stops; their clients go to another one or come back."""
         self._is_open = False
@@ -134,9 +138,11 @@ class Live:
                 socket.outbox.end(CloseCode.SESSION_ENDED)
 
     def _status(self) -> dict[str, Any]:
+        reason = self._reader.reason
         return {
             "live": self._reader.reason is None,
-            "reason": self._reader.reason,
+            # the log tells more; this goes to viewers
+            "reason": reason if reason in (None, STARTING) else "Kafka does not answer",
             "behind": {channel.value: self._reader.behind[channel] for channel in TOPICS},
             "sockets": len(self._sockets),
         }

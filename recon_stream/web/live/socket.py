@@ -7,8 +7,8 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
@@ -46,15 +46,28 @@ CLOSE_SECONDS = 5.0
 """For the client to say that it closes too; then the connection is cut."""
 MESSAGES_MAX, MESSAGES_SECONDS = 60, 10.0
 """What a client may say in how long."""
+_SAID = (WSMsgType.TEXT, WSMsgType.PING, WSMsgType.PONG)
 
-Noted = Callable[[Principal, Channel, bool], None]
-"""Writes a subscription, or its refusal (False), to the audit trail. Raises AuditAway."""
+
+class Noted(Protocol):
+    """Writes to the audit trail."""
+
+    def subscription(self, who: Principal, channel: Channel, *, is_allowed: bool) -> None:
+        """One, or its refusal. Raises AuditAway."""
+
+    def refused_renewal(self, who: Principal, reason: str) -> None:
+        """A token that somebody sent, and that does not hold or is another person's. Raises AuditAway."""
 
 
 def response() -> web.WebSocketResponse:
     """Not compressed: what a filter lets through would show in the lengths."""
     return web.WebSocketResponse(
-        timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, compress=False, max_msg_size=MESSAGE_BYTES_MAX
+        timeout=CLOSE_SECONDS,
+        heartbeat=HEARTBEAT_SECONDS,
+        # pings are counted as messages are
+        autoping=False,
+        compress=False,
+        max_msg_size=MESSAGE_BYTES_MAX,
     )
 
 
@@ -122,7 +135,7 @@ class Socket:
             message = await ws.receive()
             if message.type is WSMsgType.BINARY:
                 self.outbox.end(CloseCode.NOT_TEXT)
-            if message.type is not WSMsgType.TEXT:
+            if message.type not in _SAID:
                 return
             now = time.monotonic()
             while self._said_at and self._said_at[0] <= now - MESSAGES_SECONDS:
@@ -131,7 +144,12 @@ class Socket:
                 self.outbox.end(CloseCode.TOO_MANY_MESSAGES)
                 return
             self._said_at.append(now)
-            await self._answer(message.data)
+            if message.type is WSMsgType.TEXT:
+                await self._answer(message.data)
+            elif message.type is WSMsgType.PING:
+                # as above, of a client that went away
+                with contextlib.suppress(ConnectionError, RuntimeError):
+                    await ws.pong(message.data)
 
     async def _answer(self, text: str) -> None:
         try:
@@ -155,7 +173,7 @@ class Socket:
     def _subscribe(self, message: Subscribe) -> None:
         channel = message.channel
         if not self._may(channel):
-            self._noted(self.principal, channel, False)
+            self._noted.subscription(self.principal, channel, is_allowed=False)
             self._refuse(Refusal.FORBIDDEN, "Your roles do not allow this.", channel)
             return
         feed = self._hub.feeds.get(channel)
@@ -198,10 +216,12 @@ class Socket:
     async def _renew(self, token: str) -> None:
         try:
             principal = await self._verifier.verify(token)
-        except Unauthenticated:
+        except Unauthenticated as refused:
+            self._noted.refused_renewal(self.principal, refused.reason.value)
             self._refuse(Refusal.TOKEN, "The access token is not valid, or not any more.")
             return
         if principal.person != self.person:
+            self._noted.refused_renewal(self.principal, "another_person")
             self._refuse(Refusal.TOKEN, "The access token is another person's.")
             return
         self.principal = principal
@@ -221,7 +241,7 @@ class Socket:
             self._leave(channel)
             self._refuse(Refusal.FORBIDDEN, "Your roles do not allow this any more.", channel)
             self._noted_as.pop(channel, None)
-            self._noted(self.principal, channel, False)
+            self._noted.subscription(self.principal, channel, is_allowed=False)
             return
         self._note(channel)
         if channel in TOPICS and channel not in self._resuming:
@@ -231,7 +251,7 @@ class Socket:
     def _note(self, channel: Channel) -> None:
         """Once a socket, and again under other roles: who subscribes over and over does not fill the trail."""
         if self._noted_as.get(channel) != self.principal.roles:
-            self._noted(self.principal, channel, True)
+            self._noted.subscription(self.principal, channel, is_allowed=True)
             self._noted_as[channel] = self.principal.roles
 
     def wanted(self, channel: Channel) -> Wanted:

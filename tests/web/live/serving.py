@@ -171,12 +171,12 @@ class Client:
 
 
 @asynccontextmanager
-async def connected(web: Web, token: str) -> AsyncIterator[Client]:
-    """A socket for whoever the token names, which has said hello."""
+async def connected(web: Web, token: str, *, autoping: bool = True) -> AsyncIterator[Client]:
+    """A socket for whoever the token names, which has said hello. `autoping`: whether the library deals with pings."""
     ticket = await ticket_for(web, token)
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"{web.url}/ws", params={"ticket": ticket}, max_msg_size=0) as ws,
+        session.ws_connect(f"{web.url}/ws", params={"ticket": ticket}, max_msg_size=0, autoping=autoping) as ws,
     ):
         client = Client(ws)
         await client.hear("hello")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import aiohttp
 import orjson
 import psycopg
 import pytest
@@ -10,7 +13,7 @@ from recon_stream.security.roles import PERMISSIONS, Role
 from recon_stream.settings import Settings
 from recon_stream.web.live.channels import Channel
 from tests.web.live.conftest import Tokens
-from tests.web.live.serving import Web, connected, subscriptions
+from tests.web.live.serving import SECONDS, Web, connected, subscriptions
 from tests.web.live.writing import ACCOUNT, Writer, account_break, broken, result, txn_id
 
 pytestmark = pytest.mark.stack
@@ -152,6 +155,14 @@ async def test_each_second_is_told(web: Web, token: Tokens, writer: Writer) -> N
         status = await client.hear("status")
         assert (status["live"], status["reason"]) == (True, None)
         assert status["sockets"] >= 1
+    address, seen = f"{web.url}/status", {"Authorization": f"Bearer {token('viewer')}"}
+    async with aiohttp.ClientSession() as session, asyncio.timeout(SECONDS):
+        took = None
+        while took is None:  # an answer is kept for some seconds
+            await asyncio.sleep(0.2)
+            async with session.get(address, headers=seen) as answer:
+                took = (await answer.json())["latency_ms"]
+        assert 0 <= took["p50"] <= took["p95"]
 
 
 async def test_who_subscribes_over_and_over_does_not_fill_the_trail(web: Web, served: Settings, token: Tokens) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from tests.security.realms import realm_of_files
 from tests.web.live.conftest import Tokens
 from tests.web.live.serving import Web, connected, serving, subscriptions, token_of
 from tests.web.live.writing import ACCOUNT, Writer, broken, txn_id
+from tests.web.serving import trail
 
 pytestmark = pytest.mark.stack
 LIFE = 4
@@ -65,6 +67,9 @@ async def test_nobody_renews_by_another_persons_token(brief: Web) -> None:
             assert (await client.hear("error", "renewed"))["code"] == "token"
         assert (await client.subscribe("dead_letters"))["code"] == "forbidden"
         assert await client.closed() == 4401
+    refused = await asyncio.to_thread(trail, brief.settings, "live.renew", 2, role="viewer")
+    assert {one["detail"]["reason"] for one in refused} == {"another_person", "malformed"}
+    assert {one["outcome"] for one in refused} == {"DENIED"}
 
 
 async def test_a_renewed_token_brings_other_roles(web: Web, served: Settings, token: Tokens, writer: Writer) -> None:
