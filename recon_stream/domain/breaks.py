@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 from recon_stream.domain.event import Direction, Event, Source, Status
 from recon_stream.domain.rules import Rules
 
 EVERYONE = "ALL"
-SUBJECTS = (*(source.name for source in Source), EVERYONE)
-"""Whom a break can be about."""
+Subject = Literal["CORE", "GATEWAY", "MOBILE", "ALL"]
+"""Whom a break can be about: a source, or EVERYONE."""
+SUBJECTS: Final[tuple[str, ...]] = get_args(Subject)
 
 
 class BreakClass(StrEnum):

@@ -19,7 +19,6 @@ from recon_stream.storage.values import timestamp
 
 Row = dict[str, Any]
 
-
 LAST = "\U0010ffff"
 """Behind every other character: what begins with a text lies between it and it with this at the end."""
 

@@ -27,7 +27,8 @@ from recon_stream.web.problems import Fault, Problem, internal, invalid, of_http
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID = "request_id"
+REQUEST_ID, QUOTA = "request_id", "quota"
+"""Of a request: its id, and the headers that say what is left of the limit."""
 NOWHERE = "-"
 """In metrics, the method and path of what is for no endpoint; there is no end to what clients could name."""
 SAID_BYTES_MAX, SAID_SECONDS = 1 << 20, 10.0

@@ -11,7 +11,7 @@ from faust.web.drivers import aiohttp as faust_driver
 
 from recon_stream.apps import SERVER, ReconApp
 from recon_stream.security.headers import security_headers
-from recon_stream.web.answering import REQUEST_ID, AnsweringServer, dress
+from recon_stream.web.answering import QUOTA, REQUEST_ID, AnsweringServer, dress
 
 KEEP_ALIVE_SECONDS = 30.0
 LINGERING_SECONDS = 1.0
@@ -32,7 +32,7 @@ class _Runner(AppRunner):
         application.on_response_prepare.append(self._dress)
 
     async def _dress(self, request: Request, response: StreamResponse) -> None:
-        dress(response, self._headers, request[REQUEST_ID])
+        dress(response, {**self._headers, **request.get(QUOTA, {})}, request[REQUEST_ID])
 
     async def _make_server(self) -> Server:
         return AnsweringServer(await super()._make_server(), self._headers)

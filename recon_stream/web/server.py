@@ -23,7 +23,7 @@ from recon_stream.security.roles import Permission
 from recon_stream.security.tokens import Principal, Unauthenticated
 from recon_stream.settings import Settings, by_commas
 from recon_stream.web import api  # noqa: F401 - registers the endpoints
-from recon_stream.web.answering import REQUEST_ID
+from recon_stream.web.answering import QUOTA, REQUEST_ID
 from recon_stream.web.call import Call, body_of, path_of, query_of
 from recon_stream.web.endpoints import ENDPOINTS, Endpoint, Reply
 from recon_stream.web.exporting import filters_of
@@ -86,7 +86,7 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
     """One request to one endpoint. Raises Problem."""
     services = request.app[SERVICES]
     address = client_of(request.remote or "", request.headers.getall("X-Forwarded-For", []), services.proxies)
-    quota = await _counted(services, address, endpoint)
+    await _count(request, services, address, endpoint)
     trail = Trail(services, endpoint, request, address)
     principal = None
     if endpoint.needs is not None:
@@ -116,7 +116,7 @@ async def serve(endpoint: Endpoint, request: web.Request) -> web.StreamResponse:
         trail.read(principal, endpoint.records, call.path, filters_of(call.query))
     async with nullcontext() if principal is None else services.turns.turn(principal.subject):
         reply = await endpoint.handler(call)
-    return reply if isinstance(reply, web.StreamResponse) else _response(request, reply, quota)
+    return reply if isinstance(reply, web.StreamResponse) else _response(request, reply)
 
 
 def _ensure(needed: Permission, endpoint: Endpoint, principal: Principal, trail: Trail) -> None:
@@ -126,15 +126,15 @@ def _ensure(needed: Permission, endpoint: Endpoint, principal: Principal, trail:
         raise forbidden()
 
 
-async def _counted(services: Services, address: str, endpoint: Endpoint) -> dict[str, str]:
-    """Headers that say what is left of the limit. Raises Problem 429."""
+async def _count(request: web.Request, services: Services, address: str, endpoint: Endpoint) -> None:
+    """Whatever the answer will be, it says what is left of the limit. Raises Problem 429."""
     if not endpoint.is_limited:
-        return {}
+        return
     quota = await services.limiter.spend(counted_as(address), endpoint.path)
+    request[QUOTA] = quota.headers()
     if not quota.allowed:
         detail = f"At most {quota.limit} calls in 10 seconds; try again in {quota.reset_seconds} s."
-        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", detail, headers=quota.headers())
-    return quota.headers()
+        raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", detail)
 
 
 async def _identified(request: web.Request, services: Services, trail: Trail) -> Principal:
@@ -147,9 +147,9 @@ async def _identified(request: web.Request, services: Services, trail: Trail) ->
         raise unauthenticated(refused.error) from None
 
 
-def _response(request: web.Request, reply: Reply, quota: dict[str, str]) -> web.Response:
+def _response(request: web.Request, reply: Reply) -> web.Response:
     body = reply.body if isinstance(reply.body, bytes) else orjson.dumps(reply.body)
-    headers = quota | reply.headers
+    headers = dict(reply.headers)
     if request.method == "GET" and reply.status == HTTPStatus.OK:
         tag = blake2b(body, digest_size=12).hexdigest()
         headers["ETag"] = f'"{tag}"'

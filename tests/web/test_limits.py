@@ -27,6 +27,7 @@ def test_too_many_calls(filled: Settings, identity: Settings, tmp_path: Path) ->
             answers.append(nobody.get("/mismatches/stats", client))
         first, refused = answers[0], answers[-1]
         assert first.status_code == 401
+        assert first.headers["RateLimit"].startswith(f'"default";r={LIMIT - 1};t=')
         assert (refused.status_code, refused.json()["type"]) == (429, "urn:recon:problem:too-many-requests")
         assert refused.headers["Content-Type"].startswith("application/problem+json")
         assert refused.headers["RateLimit-Policy"] == f'"default";q={LIMIT};w=10'

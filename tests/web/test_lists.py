@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from recon_stream.domain.breaks import EVERYONE, SUBJECTS
+from recon_stream.domain.event import Source
 from recon_stream.security.roles import Role
 from tests.web.filling import ACCOUNT, OTHER_ACCOUNT, TRANSACTIONS, said
 from tests.web.serving import Desk, Person
@@ -190,3 +192,8 @@ def test_what_has_not_changed_is_not_sent_again(auditor: Person, path: str) -> N
         assert auditor.get(path, headers={"If-None-Match": known}).status_code == 304
     other = auditor.get(path, headers={"If-None-Match": f'"other{tag[1:]}'})
     assert (other.status_code, other.content) == (200, first.content)
+
+
+def test_a_break_can_be_about_each_source_and_about_all() -> None:
+    """The filters of lists, sockets and the command take these and no others."""
+    assert (*(source.name for source in Source), EVERYONE) == SUBJECTS

@@ -11,12 +11,12 @@ import orjson
 from aiohttp.web import StreamResponse
 from pydantic import Field
 
-from recon_stream.domain.breaks import BreakClass
+from recon_stream.domain.breaks import BreakClass, Subject
 from recon_stream.redis.cache import Category
 from recon_stream.security.roles import Permission
 from recon_stream.storage import reading
 from recon_stream.storage.reading import BREAK_ORDERS, BreakFilter
-from recon_stream.web.api.transactions import Amount, Searched, Severity, Subject, seen_accounts, shared_filters
+from recon_stream.web.api.transactions import Amount, Searched, Severity, seen_accounts, shared_filters
 from recon_stream.web.call import Call
 from recon_stream.web.counting import facets
 from recon_stream.web.endpoints import Answer, Parameters, Reply, endpoint

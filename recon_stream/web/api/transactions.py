@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from recon_stream.avro import decode, parsed_schema
-from recon_stream.domain.breaks import BreakClass
+from recon_stream.domain.breaks import BreakClass, Subject
 from recon_stream.domain.event import Verdict
 from recon_stream.domain.money import is_currency, parse_major
 from recon_stream.security.roles import Permission
@@ -37,7 +37,6 @@ from recon_stream.web.shapes import (
 )
 from recon_stream.web.times import moment
 
-Subject = Literal["CORE", "GATEWAY", "MOBILE", "ALL"]
 Severity = Literal["CRITICAL", "HIGH", "MEDIUM", "LOW"]
 SEARCHED_BYTES_MAX = 500
 """The tables hold longer texts shortened, and by whole ones nothing would be found."""

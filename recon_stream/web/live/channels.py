@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import Field
 
-from recon_stream.domain.breaks import BreakClass
+from recon_stream.domain.breaks import BreakClass, Subject
 from recon_stream.domain.event import Verdict
 from recon_stream.security.roles import Permission
 from recon_stream.storage.values import identifier
@@ -61,7 +61,7 @@ class Filter(Parameters):
     break_class: tuple[BreakClass, ...] = Field(
         (), alias="class", max_length=11, description="A break of any of these classes."
     )
-    source: tuple[Literal["CORE", "GATEWAY", "MOBILE", "ALL"], ...] = Field(
+    source: tuple[Subject, ...] = Field(
         (), max_length=4, description="A break whose subject is any of these; of a dead letter, the feed it came from."
     )
     currency: tuple[Annotated[str, Field(pattern=r"^[A-Z]{3}$")], ...] = Field(
