@@ -20,6 +20,7 @@ from recon_stream.security.addresses import Networks
 from recon_stream.security.keys import Keys
 from recon_stream.security.threats import Denials
 from recon_stream.security.tokens import TokenVerifier
+from recon_stream.security.users import Directory
 from recon_stream.settings import Settings, by_commas
 from recon_stream.storage import reading
 from recon_stream.storage.audit_log import AuditAway, AuditLog
@@ -47,6 +48,7 @@ class Services:
     settings: Settings
     proxies: Networks
     verifier: TokenVerifier
+    directory: Directory
     ended: EndedSessions
     limiter: Limiter
     cache: Cache
@@ -80,6 +82,8 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
         replayer = await stack.enter_async_context(Replayer(settings, pool, audit).running())
         ended = EndedSessions(redis)
         verifier = TokenVerifier(settings, Keys(settings), ended.has)
+        directory = Directory(settings)
+        stack.push_async_callback(directory.close)
         cache = Cache(redis, settings.app_id)
         kept = Kept(cache, partial(reading.results_reached, pool, RESULTS))
         await stack.enter_async_context(kept.running())
@@ -89,6 +93,7 @@ async def services_of(settings: Settings) -> AsyncIterator[Services]:
             settings,
             [ip_network(network) for network in by_commas(settings.trusted_proxies)],
             verifier,
+            directory,
             ended,
             Limiter(redis, limits_of(settings), settings.rate_limit_default),
             cache,

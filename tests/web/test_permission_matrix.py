@@ -51,6 +51,7 @@ TABLE = {
     "GET /audit/export": OVERSEERS,
     "GET /audit/verification": OVERSEERS,
     "GET /admin/system-health": OVERSEERS,
+    "GET /admin/users": OVERSEERS,
     "POST /backchannel-logout": BY_LOGOUT_TOKEN,
     "POST /ws/ticket": ALL,
     "GET /ws": BY_TICKET,

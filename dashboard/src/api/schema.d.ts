@@ -778,6 +778,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The users who have a role here, and where they are logged in, as Keycloak has it.
+         * @description The users who have a role here, and where they are logged in, as Keycloak has it.
+         *
+         *     Needs `admin:read`: admin, auditor.
+         */
+        get: operations["get_admin_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1770,6 +1792,29 @@ export interface components {
             level: number;
         };
         /**
+         * SessionView
+         * @description A log-in that goes on.
+         */
+        SessionView: {
+            /**
+             * Client
+             * @description At which of the two clients.
+             */
+            client: string;
+            /** Started At */
+            started_at: string;
+            /**
+             * Last Access At
+             * @description When it last got tokens.
+             */
+            last_access_at: string;
+            /**
+             * Address
+             * @description From where, as Keycloak saw it.
+             */
+            address: string;
+        };
+        /**
          * SeveritySum
          * @description Of a severity.
          */
@@ -1997,6 +2042,57 @@ export interface components {
              * @description By verdict; steps without any are left out.
              */
             series: components["schemas"]["Point"][];
+        };
+        /**
+         * UserList
+         * @description All of them, by their names.
+         */
+        UserList: {
+            /** Items */
+            items: components["schemas"]["UserView"][];
+            /**
+             * Next
+             * @description Always null: there is one page.
+             */
+            next: null;
+            /**
+             * Is Complete
+             * @description False: there are more users, groups or sessions than are asked for.
+             */
+            is_complete: boolean;
+        };
+        /**
+         * UserView
+         * @description Somebody with a role of the product. Keycloak knows more of them; it is not shown here.
+         */
+        UserView: {
+            /** Username */
+            username: string;
+            /**
+             * Subject
+             * @description The same for good, where names may change hands; the audit trail has it too.
+             */
+            subject: string;
+            /**
+             * Enabled
+             * @description False: an administrator has shut them out.
+             */
+            enabled: boolean;
+            /**
+             * Created At
+             * @description Null where Keycloak does not know.
+             */
+            created_at: string | null;
+            /**
+             * Roles
+             * @description Those that tokens name, whether given to them, to a group or by a role.
+             */
+            roles: components["schemas"]["RoleHeld"][];
+            /**
+             * Sessions
+             * @description Those used last first.
+             */
+            sessions: components["schemas"]["SessionView"][];
         };
         /**
          * VerdictSum
@@ -5065,6 +5161,96 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MismatchStats"];
+                };
+            };
+            /** @description As before: it still has the ETag of `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid; `errors` names each fault. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description No access token, or one that does not hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Your roles do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Too many calls; try again after `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Something that this needs does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_admin_users: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserList"];
                 };
             };
             /** @description As before: it still has the ETag of `If-None-Match`. */

@@ -13,6 +13,7 @@ from recon_stream.web.api import (
     operating,
     stats,
     transactions,
+    users,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "operating",
     "stats",
     "transactions",
+    "users",
 ]
