@@ -1,4 +1,4 @@
--- What the API reads of dead letters and of the audit trail, as in reading.sql.
+-- What the API reads of dead letters, of the audit trail and for reports, as in reading.sql.
 
 -- list_dead_letters --
 -- Of key and value the beginning. What was done last, and is known to have been done, is the state.
@@ -36,6 +36,14 @@ LEFT JOIN (
 ) done USING (topic, partition, kafka_offset)
 GROUP BY d.reason, done.action
 ORDER BY d.reason, done.action NULLS FIRST
+
+-- dead_letter_counts --
+-- Whatever was done with them since.
+SELECT topic, reason, count(*) AS letters
+FROM dead_letters
+WHERE failed_at >= %(since)s AND failed_at < %(before)s
+GROUP BY topic, reason
+ORDER BY topic, reason
 
 -- dead_letters_reached --
 -- How far letters have been stored, and what has been done with them: what counts of them depend on.
@@ -102,6 +110,9 @@ SELECT count(*) AS entries, coalesce(max(seq), 0) AS last_seq FROM audit_logs
 -- audit_end --
 SELECT coalesce(max(seq), 0) AS last_seq FROM audit_logs
 
+-- last_audit --
+SELECT seq AS last_seq, hash AS last_hash FROM audit_logs ORDER BY seq DESC LIMIT 1
+
 -- last_audit_verification --
 SELECT
     examined, last_seq, last_hash, faults, examples, (extract(epoch FROM at) * 1000)::bigint AS at_ms
@@ -112,3 +123,16 @@ LIMIT 1
 -- remembered_audit_end --
 -- The furthest end that a verification without faults has seen: one that found faults must not become what the next is measured by.
 SELECT last_seq, last_hash FROM audit_verifications WHERE faults = 0 ORDER BY last_seq DESC, verification_id LIMIT 1
+
+-- day_reached --
+-- A partition has got beyond the end of a day when a decision of later is counted in it; one that is dated in time to come tells nothing.
+SELECT
+    (extract(epoch FROM now()) * 1000)::bigint AS read_at_ms,
+    coalesce((
+        SELECT bool_and(EXISTS (
+            SELECT FROM verdict_rollups r
+            WHERE r.width = %(width)s AND r.bucket >= %(before)s AND r.bucket <= now() AND r.partition = o.partition
+        ))
+        FROM sink_offsets o
+        WHERE o.topic = %(topic)s
+    ), false) AS is_passed

@@ -18,6 +18,8 @@ from recon_stream.storage.queries import QUERIES
 from recon_stream.storage.values import timestamp
 
 Row = dict[str, Any]
+Ages = Sequence[tuple[int, str, str]]
+"""Of each: width of the buckets, first instant, instant behind the last."""
 
 LAST = "\U0010ffff"
 """Behind every other character: what begins with a text lies between it and it with this at the end."""
@@ -225,11 +227,14 @@ async def break_counts(pool: Pool, period: Mapping[str, Any]) -> tuple[list[Row]
     return totals, await fetched(pool, sql.SQL(QUERIES["break_series"]), period)
 
 
-async def open_breaks(pool: Pool, ages: Sequence[tuple[int, str, str]], currency: str | None) -> list[Row]:
-    """Open breaks by age, class, subject, severity and currency; `ages`: width of the buckets, first instant, instant behind the last."""
-    widths, since, before = ([age[part] for age in ages] for part in range(3))
-    parameters = {"widths": widths, "since": since, "before": before, "currency": currency}
-    return await fetched(pool, sql.SQL(QUERIES["open_breaks"]), parameters)
+async def open_breaks(pool: Pool, ages: Ages, currency: str | None) -> list[Row]:
+    """Open breaks by age, class, subject, severity and currency."""
+    return await fetched(pool, sql.SQL(QUERIES["open_breaks"]), of_ages(ages) | {"currency": currency})
+
+
+def of_ages(ages: Ages) -> dict[str, Any]:
+    """For the statement that counts open breaks."""
+    return {name: [age[part] for age in ages] for part, name in enumerate(("widths", "begins", "ends"))}
 
 
 async def accounting(pool: Pool) -> tuple[list[Row], list[Row]]:

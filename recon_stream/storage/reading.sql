@@ -174,7 +174,7 @@ ORDER BY 1, 2
 -- open_breaks --
 -- Those that are open now, by age: each age has its own ends and width of buckets, and is counted from 0.
 SELECT a.number - 1 AS age, class, subject, severity, currency, sum(breaks)::bigint AS breaks, sum(at_risk_minor) AS at_risk_minor
-FROM unnest(%(widths)s::integer[], %(since)s::timestamptz[], %(before)s::timestamptz[]) WITH ORDINALITY AS a (width, since, before, number)
+FROM unnest(%(widths)s::integer[], %(begins)s::timestamptz[], %(ends)s::timestamptz[]) WITH ORDINALITY AS a (width, since, before, number)
 JOIN break_rollups r ON r.width = a.width AND r.bucket >= a.since AND r.bucket < a.before
 WHERE state = 'OPEN' AND (%(currency)s::text IS NULL OR currency = %(currency)s)
 GROUP BY 1, 2, 3, 4, 5

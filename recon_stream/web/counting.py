@@ -14,20 +14,21 @@ Row = Mapping[str, Any]
 
 def sums(rows: Iterable[Row], name: str, number: str, amount: str) -> list[dict[str, Any]]:
     """By the values of the column `name`, in their order: how many, and how much in each currency that there is."""
-    counts: Counter[str] = Counter()
-    amounts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    groups: defaultdict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        counts[row[name]] += row[number]
+        groups[row[name]].append(row)
+    return [{name: value} | total(groups[value], number, amount) for value in sorted(groups)]
+
+
+def total(rows: Iterable[Row], number: str, amount: str) -> dict[str, Any]:
+    """Of all rows together: how many, and how much in each currency that there is."""
+    count = 0
+    amounts: Counter[str] = Counter()
+    for row in rows:
+        count += row[number]
         if row["currency"]:
-            amounts[row[name]][row["currency"]] += int(row[amount])
-    return [
-        {
-            name: value,
-            number: counts[value],
-            "amounts": [money(sum_, code) for code, sum_ in sorted(amounts[value].items())],
-        }
-        for value in sorted(counts)
-    ]
+            amounts[row["currency"]] += int(row[amount])
+    return {number: count, "amounts": [money(sum_, code) for code, sum_ in sorted(amounts.items())]}
 
 
 def facets(cells: Sequence[Row], chosen: Mapping[str, Sequence[str]], number: str) -> dict[str, list[dict[str, Any]]]:

@@ -50,6 +50,7 @@ TABLE = {
     "GET /audit": OVERSEERS,
     "GET /audit/export": OVERSEERS,
     "GET /audit/verification": OVERSEERS,
+    "GET /reports/daily": OVERSEERS,
     "GET /admin/system-health": OVERSEERS,
     "GET /admin/users": OVERSEERS,
     "POST /backchannel-logout": BY_LOGOUT_TOKEN,

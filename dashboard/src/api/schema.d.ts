@@ -778,6 +778,31 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/reports/daily": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The control report of one day: verdicts, breaks, dead letters, the checks, and the end of the audit trail to tie it to.
+         * @description The control report of one day: verdicts, breaks, dead letters, the checks, and the end of the audit trail to tie it to.
+         *
+         *     It is read as it stands at one moment, so its parts agree with each other. Numbers follow what is decided later:
+         *     a transaction is counted at the day of its last decision, a break as it is now.
+         *
+         *     Needs `reports:read`: admin, auditor.
+         */
+        get: operations["get_reports_daily"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/users": {
         parameters: {
             query?: never;
@@ -951,6 +976,35 @@ export interface components {
             examples: components["schemas"]["FoundFault"][];
         };
         /**
+         * BreakCell
+         * @description Breaks of a class, source, severity and currency, as they are now.
+         */
+        BreakCell: {
+            /** Class */
+            class: string;
+            /**
+             * Source
+             * @description That differs, or ALL.
+             */
+            source: string;
+            /** Severity */
+            severity: string;
+            /**
+             * Currency
+             * @description Null: without any, as no leg of their transactions has come.
+             */
+            currency: string | null;
+            /** Breaks */
+            breaks: number;
+            /**
+             * Still Open
+             * @description Of them, when the report was made.
+             */
+            still_open: number;
+            /** @description By all of them, whether they are still open or not. */
+            at_risk: components["schemas"]["Money"] | null;
+        };
+        /**
          * BreakView
          * @description A difference. Amounts in `expected` and `actual` are minor units, times epoch milliseconds.
          */
@@ -1053,6 +1107,40 @@ export interface components {
             class: string;
         };
         /**
+         * DailyReport
+         * @description One day in UTC, as it stands at one moment: made again later, it may say something else.
+         */
+        DailyReport: {
+            /** Day */
+            day: string;
+            /**
+             * From
+             * @description Where the day begins.
+             */
+            from: string;
+            /**
+             * Before
+             * @description Where it ends.
+             */
+            before: string;
+            /**
+             * Made At
+             * @description By the clock of the database.
+             */
+            made_at: string;
+            /**
+             * Is Final
+             * @description Nothing is known to be left of the day: it is over, results of later are stored in every partition and all dead letters, none of its transactions is PENDING or BROKEN and none of its breaks open. Records that come late, and corrections, change the numbers even so.
+             */
+            is_final: boolean;
+            verdicts: components["schemas"]["DayVerdicts"];
+            breaks_opened: components["schemas"]["DayBreaks"];
+            /** @description When the report was made, not at the end of the day. */
+            open_now: components["schemas"]["OpenBreaks"];
+            dead_letters: components["schemas"]["DayLetters"];
+            accounting: components["schemas"]["DayAccounted"];
+        };
+        /**
          * DashboardConfig
          * @description What the page must know before anybody is logged in.
          */
@@ -1060,6 +1148,70 @@ export interface components {
             keycloak: components["schemas"]["KeycloakClient"];
             /** Version */
             version: string;
+        };
+        /**
+         * DayAccounted
+         * @description Whether every record is accounted for, as the sink found it last before the report was made, and the end of the trail.
+         */
+        DayAccounted: {
+            /**
+             * Holds
+             * @description Null: not everything has been checked within five minutes.
+             */
+            holds: boolean | null;
+            /**
+             * Checked At
+             * @description When the check was done that is the oldest.
+             */
+            checked_at: string | null;
+            /** Checks */
+            checks: components["schemas"]["CheckView"][];
+            trail: components["schemas"]["TrailEnd"];
+        };
+        /**
+         * DayBreaks
+         * @description Breaks that were opened in the day for the first time, whatever became of them.
+         */
+        DayBreaks: {
+            /** Breaks */
+            breaks: number;
+            /**
+             * Still Open
+             * @description Of them, when the report was made.
+             */
+            still_open: number;
+            /**
+             * Amounts
+             * @description At risk by all of them, one for each currency.
+             */
+            amounts: components["schemas"]["Money"][];
+            /** Items */
+            items: components["schemas"]["BreakCell"][];
+        };
+        /**
+         * DayLetters
+         * @description Records that were refused in the day, whatever was done with them since.
+         */
+        DayLetters: {
+            /** Letters */
+            letters: number;
+            /** Items */
+            items: components["schemas"]["LetterCell"][];
+        };
+        /**
+         * DayVerdicts
+         * @description Transactions whose last decision was in the day; one that was decided again since is counted at the day of that.
+         */
+        DayVerdicts: {
+            /** Transactions */
+            transactions: number;
+            /**
+             * Amounts
+             * @description One for each currency.
+             */
+            amounts: components["schemas"]["Money"][];
+            /** Items */
+            items: components["schemas"]["VerdictCell"][];
         };
         /**
          * DeadLetter
@@ -1296,6 +1448,18 @@ export interface components {
             place: components["schemas"]["Place"];
             /** Schema Id */
             schema_id: number;
+        };
+        /**
+         * LetterCell
+         * @description Records of a topic that were refused for a reason.
+         */
+        LetterCell: {
+            /** Topic */
+            topic: string;
+            /** Reason */
+            reason: string;
+            /** Letters */
+            letters: number;
         };
         /**
          * Logout
@@ -1831,7 +1995,7 @@ export interface components {
         };
         /**
          * Status
-         * @description Whether every record is accounted for, as the sink found it last.
+         * @description Whether every record is accounted for, as the sink found it last, and how far it has come.
          */
         Status: {
             /**
@@ -1933,6 +2097,22 @@ export interface components {
              * @description Those of which something is stored, or waits.
              */
             partitions: components["schemas"]["PartitionView"][];
+        };
+        /**
+         * TrailEnd
+         * @description The last entry of the audit trail; the one about this reading is written behind it.
+         */
+        TrailEnd: {
+            /**
+             * Last Seq
+             * @description 0: there is none.
+             */
+            last_seq: number;
+            /**
+             * Last Hash
+             * @description Hexadecimal, as the list of the trail has it.
+             */
+            last_hash: string | null;
         };
         /**
          * Transaction
@@ -2093,6 +2273,22 @@ export interface components {
              * @description Those used last first.
              */
             sessions: components["schemas"]["SessionView"][];
+        };
+        /**
+         * VerdictCell
+         * @description Transactions of a verdict in a currency.
+         */
+        VerdictCell: {
+            /** Verdict */
+            verdict: string;
+            /**
+             * Currency
+             * @description Null: without any, as no leg of them has come.
+             */
+            currency: string | null;
+            /** Transactions */
+            transactions: number;
+            amount: components["schemas"]["Money"] | null;
         };
         /**
          * VerdictSum
@@ -5161,6 +5357,99 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MismatchStats"];
+                };
+            };
+            /** @description As before: it still has the ETag of `If-None-Match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request is not valid; `errors` names each fault. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description No access token, or one that does not hold. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Your roles do not allow this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description There is no such thing. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description The address is too long. */
+            414: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Too many calls; try again after `Retry-After`. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+            /** @description Something that this needs does not answer. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemDocument"];
+                };
+            };
+        };
+    };
+    get_reports_daily: {
+        parameters: {
+            query?: {
+                /** @description In UTC, from 2000-01-01 to today; yesterday where not given. */
+                day?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked for. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DailyReport"];
                 };
             };
             /** @description As before: it still has the ETag of `If-None-Match`. */

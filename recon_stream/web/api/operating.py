@@ -66,12 +66,17 @@ class LatencyView(Answer):
     p95: int
 
 
-class Status(Answer):
+class Accounted(Answer):
     """Whether every record is accounted for, as the sink found it last."""
 
     holds: bool | None = Field(description="Null: not everything has been checked within five minutes.")
     checked_at: str | None = Field(description="When the check was done that is the oldest.")
     checks: list[CheckView]
+
+
+class Status(Accounted):
+    """Whether every record is accounted for, as the sink found it last, and how far it has come."""
+
     topics: list[TopicView]
     latency_ms: LatencyView | None = Field(
         description="Of a sample of the results of the last minute; null where none came."
@@ -122,10 +127,8 @@ async def status(call: Call[Any, None]) -> Reply:
         checks, stored = await reading.accounting(call.services.pool)
         flow: dict[str, Any] = next((row["detail"] for row in checks if row["name"] == FLOW), {})
         return orjson.dumps(
-            {
-                "holds": holds(checks, int(time.time() * 1000)),
-                "checked_at": moment(min((row["checked_at_ms"] for row in checks), default=None)),
-                "checks": [_check(row) for row in checks],
+            accounted(checks, int(time.time() * 1000))
+            | {
                 "topics": [
                     _topic(name, rows, flow.get("topics", {}).get(name, {})) for name, rows in _by_topic(stored)
                 ],
@@ -155,6 +158,15 @@ async def system_health(call: Call[Any, None]) -> Reply:
         )
 
     return Reply(await call.services.cache.get(Category.STATUS, "system-health", make))
+
+
+def accounted(checks: Sequence[reading.Row], now_ms: int) -> dict[str, Any]:
+    """See Accounted."""
+    return {
+        "holds": holds(checks, now_ms),
+        "checked_at": moment(min((row["checked_at_ms"] for row in checks), default=None)),
+        "checks": [_check(row) for row in checks],
+    }
 
 
 def holds(checks: Sequence[reading.Row], now_ms: int) -> bool | None:

@@ -15,7 +15,7 @@ from recon_stream.storage import reading
 from recon_stream.web.call import Call
 from recon_stream.web.counting import points, sums
 from recon_stream.web.endpoints import Answer, Reply, endpoint
-from recon_stream.web.periods import Period, PeriodAnswer, PeriodQuery, ages_of, period_of
+from recon_stream.web.periods import Age, Period, PeriodAnswer, PeriodQuery, ages_of, period_of
 from recon_stream.web.shapes import Money
 
 
@@ -128,8 +128,10 @@ async def mismatch_stats(call: Call[PeriodQuery, None]) -> Reply:
 
     async def count(period: Period) -> dict[str, Any]:
         totals, series = await reading.break_counts(call.services.pool, period.parameters(call.query.currency))
+        ages = ages_of(int(time.time()))
+        rows = await reading.open_breaks(call.services.pool, [age.buckets() for age in ages], call.query.currency)
         return {
-            "now": await _open_now(call),
+            "now": open_now(rows, ages),
             "resolved": sum(row["breaks"] for row in totals if row["state"] == "RESOLVED"),
             **_open([row for row in totals if row["state"] == "OPEN"]),
             "series": points(series, "class", "breaks"),
@@ -147,10 +149,8 @@ def _open(rows: Sequence[reading.Row]) -> dict[str, Any]:
     }
 
 
-async def _open_now(call: Call[PeriodQuery, None]) -> dict[str, Any]:
-    """See OpenBreaks."""
-    ages = ages_of(int(time.time()))
-    rows = await reading.open_breaks(call.services.pool, [age.buckets() for age in ages], call.query.currency)
+def open_now(rows: Sequence[reading.Row], ages: Sequence[Age]) -> dict[str, Any]:
+    """See OpenBreaks; `rows` as open_breaks counts them for these ages."""
     by_age = {each.pop("age"): each for each in sums(rows, "age", "breaks", "at_risk_minor")}
     nothing = {"breaks": 0, "amounts": []}
     return _open(rows) | {"ages": [age.answer() | by_age.get(number, nothing) for number, age in enumerate(ages)]}
