@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from recon_stream.settings import Settings
+from recon_stream.settings import Settings, by_commas
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -20,7 +20,7 @@ _ALWAYS = {
 
 
 def security_headers(settings: Settings) -> dict[str, str]:
-    """Header -> value, the same for every answer. A handler may give its own Cache-Control."""
+    """Header -> value, the same for every answer. A handler may give its own Cache-Control, and name more in Vary."""
     identity = urlsplit(settings.keycloak_server_url)
     identity_origin = f"{identity.scheme}://{identity.netloc}"
     policy = {
@@ -37,4 +37,7 @@ def security_headers(settings: Settings) -> dict[str, str]:
         "base-uri": "'none'",
         "object-src": "'none'",
     }
-    return _ALWAYS | {"Content-Security-Policy": "; ".join(f"{name} {value}" for name, value in policy.items())}
+    # which origin may read an answer is written on it: whoever keeps one must not give it to another origin
+    kept_by = {"Vary": "Origin"} if by_commas(settings.allowed_origins) else {}
+    said = "; ".join(f"{name} {value}" for name, value in policy.items())
+    return _ALWAYS | kept_by | {"Content-Security-Policy": said}

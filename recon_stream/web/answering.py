@@ -38,9 +38,11 @@ Handler = Callable[[Any], Awaitable[StreamResponse]]
 
 
 def dress(response: StreamResponse, headers: Mapping[str, str], request_id: str) -> None:
-    """Give an answer the headers that all have; it may have its own instead of some of them."""
+    """Give an answer the headers that all have; it may have its own instead of some of them, but what it varies by is added up."""
     for name, value in headers.items():
-        response.headers.setdefault(name, value)
+        own = response.headers.setdefault(name, value)
+        if name == "Vary" and value not in own:
+            response.headers[name] = f"{own}, {value}"
     response.headers["X-Request-ID"] = request_id
     # who serves is nobody's business
     response.headers["Server"] = "recon-stream"
