@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -22,6 +22,30 @@ from tests.secured.processes import Role as Process
 from tests.security.logins import api_client
 
 TIMEOUT = 60
+TOLD_BROWSERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+}
+"""Of every answer, written here once more, by hand."""
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self' {identity}",
+    "frame-src": "{identity}",
+    "form-action": "'self' {identity}",
+    "frame-ancestors": "'none'",
+    "base-uri": "'none'",
+    "object-src": "'none'",
+}
+"""What a page may load, and who may show it; {identity} is the origin of Keycloak."""
 
 
 class Person:
@@ -107,6 +131,16 @@ def _answers(desk: Desk) -> bool:
         return False
 
 
+def keeps_browsers_safe(headers: Mapping[str, str], settings: Settings) -> None:
+    """Every header that an answer has for the browser's sake is there, and allows what is needed and no more."""
+    assert {name: headers.get(name) for name in TOLD_BROWSERS} == TOLD_BROWSERS
+    scheme, _, rest = settings.keycloak_server_url.partition("://")
+    identity = f"{scheme}://{rest.partition('/')[0]}"
+    said = [part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";")]
+    assert len(said) == len(POLICY)
+    assert dict(said) == {name: value.format(identity=identity) for name, value in POLICY.items()}
+
+
 @cache
 def _given(server: str, secret: str, who: Role, minute: int) -> str:
     settings = Settings(keycloak_server_url=server, keycloak_client_secret=secret)
@@ -119,7 +153,7 @@ def _token(settings: Settings, who: Role) -> str:
     return _given(settings.keycloak_server_url, settings.keycloak_client_secret, who, minute)
 
 
-def trail(settings: Settings, action: str, at_least: int = 1, **having: str) -> list[dict[str, Any]]:
+def trail(settings: Settings, action: str, at_least: int = 1, **having: Any) -> list[dict[str, Any]]:
     """Entries of the audit trail with these fields, once there are so many: reads are written behind their answers, in batches."""
     deadline = time.monotonic() + SECONDS
     query, wanted = (

@@ -7,13 +7,14 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.topics import DEAD_LETTERS, RESULTS
 from recon_stream.web.api.operating import _topic, holds
 from tests.web.filling import ACCOUNT, OTHER_ACCOUNT, TRANSACTIONS, said
-from tests.web.serving import Desk
+from tests.web.serving import TIMEOUT, Desk, keeps_browsers_safe
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
@@ -232,3 +233,37 @@ def test_every_answer_has_a_request_id_and_says_nothing_of_the_server(rest: Desk
         assert answer.headers["Server"] == "recon-stream"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert viewer.get("/me", headers={"X-Request-ID": "<script>"}).headers["X-Request-ID"] != "<script>"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kept"),
+    [
+        ("/me", 200, "no-store"),
+        ("/transactions/export", 200, "no-store"),
+        ("/me?wish=1", 400, "no-store"),
+        ("/audit", 403, "no-store"),
+        ("/nowhere", 404, "no-store"),
+        ("/", 302, "no-store"),
+        ("/docs", 200, "public, max-age=3600"),
+        ("/docs/start.js", 200, "public, max-age=3600"),
+        ("/dashboard/", 200, "no-cache"),
+    ],
+)
+def test_every_answer_tells_browsers_what_they_may_do_with_it(rest: Desk, path: str, status: int, kept: str) -> None:
+    """Answers, errors, files and exports alike; what belongs to somebody is kept nowhere, files of ours may be."""
+    answer = requests.get(
+        rest.base + path, headers=rest.person(Role.OPERATOR).headers, timeout=TIMEOUT, allow_redirects=False
+    )
+    assert answer.status_code == status
+    keeps_browsers_safe(answer.headers, rest.settings)
+    assert answer.headers["Cache-Control"] == kept
+
+
+def test_an_answer_to_nobody_or_without_a_body_tells_browsers_no_less(rest: Desk) -> None:
+    """Who is not known, what has not changed, a method that is not taken."""
+    viewer = rest.person(Role.VIEWER)
+    same = viewer.get("/me", headers={"If-None-Match": viewer.get("/me").headers["ETag"]})
+    answers = {401: rest.person(None).get("/me"), 304: same, 405: viewer.ask("DELETE", "/me")}
+    for status, answer in answers.items():
+        assert answer.status_code == status
+        keeps_browsers_safe(answer.headers, rest.settings)
