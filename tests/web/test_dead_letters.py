@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -23,7 +24,7 @@ from recon_stream.storage.pool import connection_pool
 from recon_stream.storage.raw_events import raw_event
 from recon_stream.storage.store import DeadLetterStore, RawEventStore
 from tests.storage.events import NOON_MS, Batch, Record, encode_letter, letter
-from tests.web.serving import Desk, serving
+from tests.web.serving import TIMEOUT, Desk, serving
 
 pytestmark = pytest.mark.stack
 
@@ -230,6 +231,68 @@ def test_what_was_done_stands_in_the_audit_trail(desk: Desk, refused: str) -> No
             "SELECT xmin::text FROM audit_logs WHERE action = 'dead-letters.sent'"
         ).fetchall()
     assert rows == [(entry[3]["partition"], entry[3]["offset"], written[0])]
+
+
+def test_what_was_discarded_stands_in_the_audit_trail(desk: Desk) -> None:
+    """Who, which letter, by which request and how it ended; the trail and the row are of one transaction."""
+    asyncio.run(store(desk.settings, letter(77), archived=False))
+    operator, path, thing = desk.person(Role.OPERATOR), f"/dead-letters/{TOPIC}:0:77/discard", f"{TOPIC}:0:77"
+    answers = [operator.post(path, request_key=key).status_code for key in ("request-1", "request-2")]
+    assert answers == [200, 409]
+    asked = audited(desk.settings, "dead-letters.discard")
+    assert [entry[:3] for entry in asked] == [("operator", thing, "ALLOWED"), ("operator", thing, "FAILED")]
+    told = [{name: entry[3][name] for name in ("request_key", "plan", "dry_run")} for entry in asked]
+    assert told == [
+        {"request_key": "request-1", "plan": "DO", "dry_run": False},
+        {"request_key": "request-2", "plan": "ALREADY", "dry_run": False},
+    ]
+    with psycopg.connect(desk.settings.database_reader_url) as connection:
+        rows = connection.execute("SELECT action, actor, xmin::text FROM dead_letter_actions").fetchall()
+        query = "SELECT xmin::text FROM audit_logs WHERE action = 'dead-letters.discard' ORDER BY seq LIMIT 1"
+        (written,) = connection.execute(query).fetchall()
+    assert rows == [("DISCARD", "operator", written[0])]
+
+
+BODIES = [
+    ({"dry_run": "true"}, "dry_run"), ({"dry_run": 1}, "dry_run"), ({"dry_run": None}, "dry_run"), ({"again": "no"}, "again"),
+    ({"again": 0}, "again"), ({"request_key": 12345678}, "request_key"), ({"request_key": None}, "request_key"),
+    ({"request_key": ["request-1"]}, "request_key"), ({"comment": 1}, "comment"), ({"comment": ""}, "comment"), ({"wish": True}, "wish"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "name"), BODIES, ids=repr)
+@pytest.mark.parametrize("action", ["replay", "discard"])
+def test_a_part_of_another_type_is_refused(rest: Desk, action: str, part: dict[str, Any], name: str) -> None:
+    """Nothing is guessed: a text is no boolean, a number no text, and what is not known is not passed over."""
+    path, body = f"/dead-letters/{TOPIC}:0:1/{action}", {"request_key": "request-1", "dry_run": True}
+    assert rest.person(Role.OPERATOR).post(path, **body).status_code == 200
+    answer = rest.person(Role.OPERATOR).post(path, **body | part)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:recon:problem:invalid-request")
+    assert {(each["place"], each["name"]) for each in answer.json()["errors"]} == {("body", name)}
+
+
+@pytest.mark.parametrize("body", [[], "x", 1, None, [{"request_key": "request-1", "dry_run": True}]], ids=repr)
+def test_a_body_that_is_no_object_is_refused(rest: Desk, body: Any) -> None:
+    """Whatever else it is."""
+    headers = rest.person(Role.OPERATOR).headers | {"Content-Type": "application/json"}
+    path = f"{rest.base}/dead-letters/{TOPIC}:0:1/discard"
+    answer = requests.post(path, data=json.dumps(body), headers=headers, timeout=TIMEOUT)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:recon:problem:invalid-request")
+
+
+@pytest.mark.parametrize(
+    ("media", "status"),
+    [
+        ("application/json", 200), ('application/json; charset="UTF-8"', 200), ("application/json; charset=latin-1", 415),
+        ("application/json; charset=utf-16", 415), ("text/plain", 415), ("", 415),
+    ],
+)  # fmt: skip
+def test_a_body_is_json_in_utf_8(rest: Desk, media: str, status: int) -> None:
+    """What another encoding, or another type, would make of the same bytes is nobody's wish."""
+    headers = rest.person(Role.OPERATOR).headers | {"Content-Type": media}
+    body = b'{"request_key": "request-1", "dry_run": true}'
+    path = f"{rest.base}/dead-letters/{TOPIC}:0:1/discard"
+    assert requests.post(path, data=body, headers=headers, timeout=TIMEOUT).status_code == status
 
 
 def test_where_the_trail_cannot_be_written_nothing_is_done(desk: Desk, refused: str, settings: Settings) -> None:

@@ -21,6 +21,7 @@ from recon_stream.web.live.socket import MESSAGES_MAX
 from recon_stream.web.live.tickets import TTL_SECONDS, Tickets, TicketsAway
 from tests.web.live.conftest import Tokens
 from tests.web.live.serving import SECONDS, Web, connected, serving, ticket_for
+from tests.web.serving import keeps_browsers_safe, trail
 
 pytestmark = pytest.mark.stack
 PAGE = "https://recon.example"
@@ -57,6 +58,14 @@ async def test_a_ticket_is_good_for_one_socket(web: Web, token: Tokens) -> None:
     ticket = await ticket_for(web, token("viewer"))
     assert await upgraded(web, ticket) == (101, "")
     assert await upgraded(web, ticket) == (401, "ticket")
+
+
+async def test_the_upgrade_tells_browsers_no_less_than_other_answers(web: Web, token: Tokens) -> None:
+    """The answer that becomes a socket is one too."""
+    params = {"ticket": await ticket_for(web, token("viewer"))}
+    async with aiohttp.ClientSession() as session, session.ws_connect(f"{web.url}/ws", params=params) as ws:
+        assert ws._response.status == 101
+        keeps_browsers_safe(ws._response.headers, web.settings)
 
 
 async def test_a_ticket_that_two_use_at_once_serves_one(web: Web, token: Tokens) -> None:
@@ -131,6 +140,18 @@ async def test_pages_of_other_origins_are_refused_and_their_ticket_is_kept(stric
     for origin in (PAGE, PAGE.upper(), strict.url, None):
         assert await upgraded(strict, await ticket_for(strict, token("viewer")), origin) == (101, "")
         await strict.until("recon_live_sockets", lambda open_: open_ == 0)
+
+
+async def test_who_is_refused_a_socket_stands_in_the_audit_trail(strict: Web, served: Settings, token: Tokens) -> None:
+    """A page of another origin, and a ticket that is none; where they came from, for nobody is known."""
+    ticket = await ticket_for(strict, token("viewer"))
+    assert await upgraded(strict, ticket, "https://evil.example") == (403, "origin")
+    assert await upgraded(strict, "A" * 43) == (401, "ticket")
+    for reason in ("origin", "ticket"):
+        # of a storm the first is written; the others of its minute are a number
+        entries = await asyncio.to_thread(trail, served, "authenticate", object="/ws", detail={"reason": reason})
+        told = {name: entries[0][name] for name in ("actor", "role", "outcome", "address")}
+        assert told == {"actor": "-", "role": "-", "outcome": "DENIED", "address": "127.0.0.1"}
 
 
 def test_two_origins_are_none() -> None:
