@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 import requests
 
 from recon_stream.security.realm import demo_users
+from recon_stream.security.roles import Permission, Role
 from recon_stream.settings import Settings
 from recon_stream.web.endpoints import ENDPOINTS
 from tests.security import issuer as issuers
@@ -22,10 +24,12 @@ from tests.web.test_permission_matrix import path_of
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
-GUARDS = {
-    each.needs: f"{each.method} {each.path}" for each in ENDPOINTS if each.needs is not None and each.method == "GET"
+GUARDS = {(each.needs, each.method): f"{each.method} {each.path}" for each in ENDPOINTS if each.needs is not None} | {
+    (Permission.DEAD_LETTERS_REPLAY, "POST"): "POST /dead-letters/{letter_id}/replay"
 }
-"""Permission -> an operation behind it."""
+"""Permission and method -> an operation behind them."""
+DOING = {"request_key": "token-faults"}
+"""What a replay asks for: no dry run."""
 INVALID = 'Bearer realm="reconciliation", error="invalid_token"'
 
 
@@ -35,7 +39,8 @@ def refusals(base: str, header: str | None) -> dict[str, tuple[int, str]]:
     found = {}
     for operation in GUARDS.values():
         method, path = path_of(operation)
-        answer = requests.request(method, base + path, headers=headers, timeout=TIMEOUT)
+        body = DOING if path.endswith("/replay") else None
+        answer = requests.request(method, base + path, json=body, headers=headers, timeout=TIMEOUT)
         found[operation] = (answer.status_code, answer.headers.get("WWW-Authenticate", ""))
     return found
 
@@ -56,6 +61,23 @@ def tampered(token: str) -> str:
     head, claims, signature = token.split(".")
     text = base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)).replace(b'"viewer"', b'"admin"')
     return f"{head}.{base64.urlsafe_b64encode(text).decode().rstrip('=')}.{signature}"
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_done(filled: Settings) -> Iterator[None]:
+    """Whatever a test here tries."""
+    yield
+    with psycopg.connect(filled.database_reader_url) as connection:
+        query = "SELECT count(*) FROM dead_letter_actions WHERE request_key = %s"
+        assert connection.execute(query, [DOING["request_key"]]).fetchone() == (0,)
+
+
+def test_a_route_of_each_guard_is_tried(rest: Desk) -> None:
+    """Those that change something among them; whoever may do that finds the letter."""
+    assert {needs for needs, _ in GUARDS} == {each.needs for each in ENDPOINTS} - {None}
+    assert {method for _, method in GUARDS} == {each.method for each in ENDPOINTS}
+    _, path = path_of(GUARDS[Permission.DEAD_LETTERS_REPLAY, "POST"])
+    assert rest.person(Role.OPERATOR).post(path, **DOING, dry_run=True).status_code == 200
 
 
 @pytest.fixture(scope="module")
