@@ -11,11 +11,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from recon_stream.metrics.catalogue import LIMITER_FALLBACK
 from recon_stream.redis.cache import Cache, Category
 from recon_stream.redis.client import connect
-from recon_stream.redis.limiter import Limiter
+from recon_stream.redis.limiter import WINDOW_SECONDS, Limiter
 from recon_stream.settings import Settings
 from tests.redis.impaired import closed_port, forwarder
 
@@ -80,6 +81,45 @@ async def test_a_refused_call_does_not_count(stack: Settings, address: str) -> N
         key = f"rate:{address}:{ENDPOINT}"
         assert await redis.zcard(key) <= LIMIT
         assert 0 < await redis.ttl(key) <= 11
+
+
+async def test_calls_that_left_the_window_count_no_more(stack: Settings, address: str) -> None:
+    """Each makes room for one when its own ten seconds are over, not when those of all are."""
+    async with client_of(stack) as redis:
+        one, key = limiter(redis), f"rate:{address}:{ENDPOINT}"
+        await until_refused(one, address)
+        for call in await redis.zrange(key, 0, 1):
+            # as if it had been made a window earlier
+            await redis.zincrby(key, -WINDOW_SECONDS * 1000, call)
+        again = [await one.spend(address, ENDPOINT) for _ in range(2)]
+        assert [quota.allowed for quota in again] == [True, True]
+        assert await redis.zcard(key) <= LIMIT
+
+
+async def test_a_connection_that_was_cut_is_made_anew_once(stack: Settings) -> None:
+    """What the server closed under a call is asked for once more, and what it closes again is told."""
+    async with client_of(stack) as redis, client_of(stack) as admin:
+        queue = f"test-{uuid.uuid4().hex}"
+        # a call that the server keeps, so that it is under way when the connection is cut
+        first = asyncio.create_task(redis.blpop([queue], 60))
+        cut = await cut_off(admin, set())
+        await admin.rpush(queue, "answer")
+        assert await first == (queue.encode(), b"answer")
+        second = asyncio.create_task(redis.blpop([queue], 60))
+        cut = await cut_off(admin, cut)
+        await cut_off(admin, cut)
+        with pytest.raises(RedisConnectionError):
+            await second
+
+
+async def cut_off(admin: Redis, before: set[str]) -> set[str]:
+    """Close the connection of whoever waits, once there is one that was not cut before; all that were."""
+    async with asyncio.timeout(30):
+        while not (new := {each["id"] for each in await admin.client_list() if each["cmd"] == "blpop"} - before):  # noqa: ASYNC110 of another process
+            await asyncio.sleep(0.01)
+    for each in new:
+        await admin.client_kill_filter(_id=each)
+    return before | new
 
 
 @pytest.mark.parametrize("mode", ["refuses", "hangs"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
 
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
-from tests.web.serving import serving
+from tests.web.serving import serving, trail
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
@@ -41,3 +42,19 @@ def test_too_many_calls(filled: Settings, identity: Settings, tmp_path: Path) ->
         allowed = desk.person(Role.VIEWER).get("/mismatches", client)
         assert allowed.status_code == 200
         assert allowed.headers["RateLimit-Policy"] == '"default";q=10000;w=10'
+
+
+def test_who_is_no_proxy_of_ours_names_no_other_client(filled: Settings, identity: Settings, tmp_path: Path) -> None:
+    """Unless RECON_TRUSTED_PROXIES says so, the calls are those of who made them: for the limit and in the audit trail."""
+    # a Valkey in which no other test has spent anything
+    own = {"redis_url": filled.redis_url.rsplit("/", 1)[0] + "/8", "rate_limits": f"/mismatches/stats={LIMIT}"}
+    with serving(filled, identity, tmp_path, **own) as desk:
+        nobody, request = desk.person(None), f"request-{uuid.uuid4().hex}"
+        claims = ({"X-Forwarded-For": f"192.0.{n >> 8}.{n & 255}"} for n in range(1000))
+        # calls leave the window while a slow machine makes more
+        statuses = (nobody.get("/mismatches/stats", claim).status_code for claim in claims)
+        assert next((status for status in statuses if status != 401), None) == 429
+        claimed = {"X-Forwarded-For": "192.0.2.77, 127.0.0.1", "X-Request-ID": request}
+        assert desk.person(Role.AUDITOR).get("/audit", claimed).status_code == 200
+        (read,) = trail(desk.settings, "audit.list", request_id=request)
+        assert read["address"] == "127.0.0.1"
