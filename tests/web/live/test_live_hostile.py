@@ -11,9 +11,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from recon_stream.settings import Settings
 from recon_stream.web.answering import SAID_BYTES_MAX
+from recon_stream.web.live import socket as live_socket
 from recon_stream.web.live.socket import MESSAGES_MAX
 from tests.web.live.conftest import Tokens
 from tests.web.live.serving import SECONDS, Client, Web, connected, serving, ticket_for
@@ -158,6 +161,38 @@ async def test_clients_that_vanish_leave_nothing(web: Web, token: Tokens, writer
             await web.until("recon_live_sockets", lambda open_: open_ == 0)
     await ensure_serving(web, token("viewer"), writer)
     assert "Traceback" not in web.log.read_text()
+
+
+async def test_a_client_that_answers_no_ping_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is switched off closes nothing: silence is asked about, soon enough for what lies between, and then it ends."""
+    assert 5 <= live_socket.HEARTBEAT_SECONDS <= 30
+    monkeypatch.setattr(live_socket, "HEARTBEAT_SECONDS", 0.2)
+    ended = asyncio.Event()
+
+    async def serve(request: web.Request) -> web.WebSocketResponse:
+        ws = live_socket.response()
+        await ws.prepare(request)
+        try:
+            await ws.receive()
+        finally:
+            ended.set()
+        return ws
+
+    application = web.Application()
+    application.router.add_get("/ws", serve)
+    async with TestServer(application) as server, asyncio.timeout(SECONDS):
+        assert server.port is not None
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(2) == b"\x89\x00", "a ping"
+        assert await reader.read() == b"", "the connection is cut"
+        await ended.wait()
+        writer.close()
+        await writer.wait_closed()
 
 
 async def test_kafka_that_is_away_at_the_start_is_told(served: Settings, token: Tokens, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from unittest.mock import Mock
 
 import orjson
 import pytest
@@ -11,14 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recon_stream.avro import encoder
+from recon_stream.settings import Settings
 from recon_stream.storage.values import identifier
-from recon_stream.web.live import items
+from recon_stream.web.live import items, service
 from recon_stream.web.live.channels import EVERYTHING, Channel, Filter, facts_of
 from recon_stream.web.live.hub import SILENCE_SECONDS, Feed, Hub, Wanted, spread
 from recon_stream.web.live.items import Item
 from recon_stream.web.live.outbox import Outbox
 from recon_stream.web.live.protocol import FRAME_BYTES_MAX, FRAME_ITEMS_MAX, CloseCode, frames
 from recon_stream.web.live.ring import Ring
+from recon_stream.web.live.service import Live
 from tests.web.live.writing import account_break, broken, result
 
 encode = encoder("reconciliation_result", 1)
@@ -277,6 +280,55 @@ async def test_whoever_waits_for_room_goes_on_when_there_is_some_or_at_the_end()
         await asyncio.sleep(0)
         outbox.end(CloseCode.GOING_AWAY)
         await waiting
+
+
+async def test_what_is_new_leaves_at_once_and_what_follows_within_a_twentieth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a rest nobody waits; behind that, what comes together leaves together, and nothing is kept for longer."""
+    live, ear, waited, go_on = Live(Settings(), Mock(), Mock(), Mock()), Ear(), list[float](), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        await go_on.wait()
+
+    live._hub.begin(Channel.RESULTS, {0: -1})
+    feed = live._hub.feeds[Channel.RESULTS]
+    feed.join(ear, Wanted(EVERYTHING, is_masked=False), NOW)
+    with monkeypatch.context() as controlled:
+        controlled.setattr(service.asyncio, "sleep", sleep)
+        handing = asyncio.create_task(live._for_ever(live._hand_out))
+        for offset in range(3):
+            feed.add([told_item(0, offset)])
+            live._news.set()
+        async with asyncio.timeout(10):
+            await _until(lambda: waited != [])
+            assert ear.offsets() == [(0, 0), (0, 1), (0, 2)]
+            assert len(ear.frames) == 1
+            feed.add([told_item(0, 3)])
+            live._news.set()
+            feed.add([told_item(0, 4)])
+            await _turns()
+            assert len(ear.frames) == 1, "it waits for what else comes"
+            go_on.set()
+            await _until(lambda: len(waited) == 2)
+        handing.cancel()
+    assert ear.offsets()[3:] == [(0, 3), (0, 4)]
+    assert len(ear.frames) == 2
+    assert all(0.005 <= seconds <= 0.05 for seconds in waited)
+
+
+async def _turns() -> None:
+    """Enough of the loop for whatever is ready."""
+    for _ in range(10):
+        turn = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(turn.set_result, None)
+        await turn
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    while not is_so():
+        await _turns()
 
 
 @pytest.mark.parametrize("value", [b"", b"\x00\x00\x00\x00\x01", b"\x00\x00\x00\x00\x01\x02", b"\xff" * 40])
