@@ -14,7 +14,7 @@ import orjson
 import psycopg
 import pytest
 
-from recon_stream.security.audit import Entry, Outcome, Stored, hash_of
+from recon_stream.security.audit import FIRST, Entry, Outcome, Stored, hash_of
 from recon_stream.settings import Settings
 from recon_stream.stack import local
 from recon_stream.storage import audit_chain
@@ -135,6 +135,22 @@ async def test_a_deleted_entry_is_found(trail: Settings) -> None:
     with superuser(trail) as forger:
         forger.execute("DELETE FROM audit_logs WHERE seq = 1")
     assert (await verified(trail)).examples[0].seq == 2
+
+
+@pytest.mark.parametrize("gone", [range(1, 2), range(6, 7), range(4, 9)], ids=["the first", "one", "some"])
+async def test_a_gap_is_found_also_where_the_hashes_fit(trail: Settings, gone: range) -> None:
+    """All behind it was chained anew onto what is before it: the numbers tell, at the entry behind the gap and nowhere else."""
+    with superuser(trail) as forger:
+        forger.execute("DELETE FROM audit_logs WHERE seq >= %s AND seq < %s", [gone.start, gone.stop])
+        for seq in range(gone.stop, ENTRIES + 1):
+            before = "SELECT hash FROM audit_logs WHERE seq < %s ORDER BY seq DESC LIMIT 1"
+            row = forger.execute(before, [seq]).fetchone() or (FIRST,)
+            forger.execute("UPDATE audit_logs SET previous_hash = %s WHERE seq = %s", [row[0], seq])
+            rehashed(forger, seq)
+    found = await verified(trail)
+    assert [(fault.seq, fault.what) for fault in found.examples] == [
+        (gone.stop, f"comes after {gone.start - 1}: entries are missing, or were moved")
+    ]
 
 
 async def test_entries_that_changed_places_are_found(trail: Settings) -> None:

@@ -27,7 +27,7 @@ from recon_stream.security.audit import Entry, Outcome
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.storage import dead_letter_actions, reading
-from recon_stream.storage.dead_letter_actions import Action, Letter, Request
+from recon_stream.storage.dead_letter_actions import Action, Letter, Plan, Request
 from recon_stream.storage.queries import QUERIES
 from recon_stream.storage.reading import Order
 from recon_stream.web import replaying
@@ -238,6 +238,30 @@ async def test_the_process_ends_while_kafka_takes_nothing(
     assert [each[2] for each in audited(database, SENT)] == ["FAILED"]
     assert len(audited(database, "read")) == 1
     assert (done(database), await end_of(database, refused.topic)) == ([False], 0)
+
+
+@pytest.mark.parametrize("action", Action)
+async def test_who_asks_while_another_decides_waits_and_is_told(
+    services: Services, refused: Letter, action: Action
+) -> None:
+    """Under a name of its own, for the same letter: not before the first has said what it does, so that it is done once."""
+    second = Request(action, "request-2", "operator")
+
+    async def admitted() -> Plan:
+        async with services.pool.connection() as connection:
+            found = await dead_letter_actions.enter(connection, refused, second)
+            assert found is not None
+            return found[1]
+
+    async with services.pool.connection() as connection:
+        found = await dead_letter_actions.enter(connection, refused, Request(Action.DISCARD, "request-1", "admin"))
+        assert found is not None
+        assert found[1] is Plan.DO
+        waiting = asyncio.create_task(admitted())
+        await asyncio.to_thread(_until, lambda: waiting.done() or _waits(services.settings))
+        assert not waiting.done(), "it has not seen what the first does"
+    assert await asyncio.wait_for(waiting, SECONDS) is Plan.ALREADY
+    assert done(services.settings) == [True]
 
 
 async def test_only_a_few_replays_are_under_way_at_once(services: Services) -> None:
