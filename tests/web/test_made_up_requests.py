@@ -25,6 +25,7 @@ PROMISES = (
     "status_code_conformance",
     "content_type_conformance",
     "response_schema_conformance",
+    "ignored_auth",
 )
 UPGRADES = ("/ws",)
 """What is no request and answer."""

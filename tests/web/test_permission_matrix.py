@@ -68,6 +68,7 @@ PATHS = {
 }
 ASKING = {"request_key": "request-1", "dry_run": True}
 """Of each POST: nothing is done."""
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 CALLERS: tuple[Role | None, ...] = (*Role, None)
 
 
@@ -102,6 +103,16 @@ def test_who_may(rest: Desk, operation: str, caller: Role | None) -> None:
     _is_problem(answer.json(), expected, answer.headers["X-Request-ID"])
     assert answer.headers["Content-Type"] == "application/problem+json; charset=utf-8"
     assert ("WWW-Authenticate" in answer.headers) == (caller is None)
+
+
+@pytest.mark.parametrize("path", sorted({operation.split(" ")[1] for operation in TABLE}))
+def test_a_path_takes_no_other_method(rest: Desk, path: str) -> None:
+    """Whoever asks, and whatever method a library would answer by itself; told which ones there are."""
+    taken = {method for method, known in (operation.split(" ") for operation in TABLE) if known == path}
+    administrator = rest.person(Role.ADMIN)
+    for method in METHODS - taken:
+        answer = administrator.ask(method, path_of(f"{method} {path}")[1])
+        assert (answer.status_code, set(answer.headers["Allow"].split(","))) == (405, taken), method
 
 
 def _is_problem(body: dict[str, Any], status: int, request_id: str) -> None:
