@@ -16,7 +16,7 @@ const topic = (name: string, storedAt: string | null, more: Partial<Schema["Topi
   topic: name, is_source: name.endsWith("_txns"), offset: "10", per_second: 5, lag: 0, stored_at: storedAt, partitions: [], ...more,
 }); // prettier-ignore
 const MOVING = topic("core_txns", "2026-11-26T10:10:00.000Z");
-const STATUS: Schema["Status"] = { holds: true, checked_at: "2026-11-26T10:10:00.000Z", checks: [], topics: [MOVING] };
+const STATUS: Schema["Status"] = { holds: true, checked_at: "2026-11-26T10:10:00.000Z", checks: [], topics: [MOVING], latency_ms: null };
 
 describe("the match rate", () => {
   it("is of what was decided: what waits and what was withdrawn say nothing", () => {

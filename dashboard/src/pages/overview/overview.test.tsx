@@ -20,6 +20,7 @@ const STATUS: Schema["Status"] = {
   checked_at: NOW,
   checks: [{ name: "flow", title: "Nothing goes back", holds: true, examined: 7, violations: 0, examples: [], checked_at: NOW, held_at: NOW }],
   topics: [{ topic: "core_txns", is_source: true, offset: "9007199254740993", per_second: 12, lag: 0, stored_at: NOW, partitions: [] }],
+  latency_ms: null,
 };
 const VERDICTS: Schema["TransactionStats"] = {
   since: NOW, before: null, step_seconds: 600, transactions: 4,

@@ -19,6 +19,7 @@ const STATUS: Schema["Status"] = {
     { name: "b", title: "This one does not", holds: false, examined: 7, violations: 2, examples: ["core_txns:3:4411"], checked_at: NOW, held_at: null },
   ],
   topics: [{ topic: "core_txns", is_source: true, offset: "9007199254740993", per_second: 0, lag: null, stored_at: NOW, partitions: [] }],
+  latency_ms: { p50: 210, p95: 1400 },
 };
 const HEALTH: Schema["SystemHealth"] = {
   version: "9.9.9",
@@ -63,6 +64,7 @@ it("shows feeds and checks to everybody, what fails first, and every digit of an
   expect(first?.textContent).toContain("has never held");
   expect(screen.getByText("9 007 199 254 740 993")).toBeTruthy();
   expect(screen.getByText("not known")).toBeTruthy();
+  expect(screen.getByText("after 210 ms, 95 % within 1.4 s")).toBeTruthy();
 });
 
 it("does not ask for what the role may not see: a refusal would be recorded as theirs", async () => {

@@ -39,7 +39,7 @@ export function System() {
               <Groups health={health} />
             </div>
           )}
-          <LiveFeed health={health.data} />
+          <LiveFeed health={health.data} status={status.data} />
         </div>
         <Part query={status} what="the topics" title="Topics" aside="Pace and waiting records of the last minute">
           {({ topics }) => (
@@ -168,7 +168,7 @@ function Groups({ health }: { health: Health }) {
 const LINKS = { off: "Off", connecting: "Connecting", live: "Connected", reconnecting: "Reconnecting" };
 
 /** The socket of this page, and what the server says over it each second. */
-function LiveFeed({ health }: { health: Schema["SystemHealth"] | undefined }) {
+function LiveFeed({ health, status: minute }: { health: Schema["SystemHealth"] | undefined; status: Schema["Status"] | undefined }) {
   const { session } = useApp();
   const link = useLinkState();
   const [lastStatus, lastStats] = [useLiveStatus(), useLiveStats()];
@@ -181,6 +181,7 @@ function LiveFeed({ health }: { health: Schema["SystemHealth"] | undefined }) {
     ["Sockets of this server process", status ? count(status.sockets) : "–"],
     ["Told in the last second", stats ? `${plural(stats.results, "result")}, ${plural(stats.mismatches, "mismatch", "mismatches")}, ${plural(stats.dead_letters, "dead letter")}` : "–"],
     ["Verdicts of that second", stats?.latency_ms ? latency(stats.latency_ms) : "–"],
+    ["Verdicts of the last minute", minute?.latency_ms ? latency(minute.latency_ms) : "–"],
     ["Version of the server", session.config.version],
     ["Version of this page", version],
     ...(health ? [["Python", health.python] as [string, string]] : []),
