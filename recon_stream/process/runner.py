@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import NoReturn
@@ -204,8 +205,10 @@ def _give_up(bound: float, code: int) -> NoReturn:
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    deadline = time.monotonic() + CRASH_STOP_TIMEOUT
+    # again and again: a pool that connects to PostgreSQL passes over the first time, and would be waited for without end
+    while (tasks := asyncio.all_tasks(loop)) and time.monotonic() < deadline:
+        for task in tasks:
+            task.cancel()
+        loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
     loop.run_until_complete(loop.shutdown_asyncgens())

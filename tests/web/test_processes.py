@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
+from recon_stream.process import exits
 from recon_stream.registration import register_schemas
 from recon_stream.security.roles import Role
 from recon_stream.settings import Settings
 from recon_stream.topics import create_topics
 from tests.redis.impaired import closed_port
 from tests.secured.processes import SECONDS, role
-from tests.web.serving import Person, serving
+from tests.web.serving import Person, Served, serving
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 
@@ -78,3 +79,12 @@ def test_what_does_not_answer_is_told(filled: Settings, identity: Settings, tmp_
         }  # fmt: skip
         assert answer["groups"] == []
         assert auditor.get("/mismatches").status_code == 200
+
+
+def test_a_web_port_that_is_taken_is_named_at_once(rest: Served, tmp_path: Path) -> None:
+    """The process ends and says so, also while its connections to PostgreSQL are being made."""
+    with role("web", rest.settings, tmp_path) as second:
+        assert second.process.wait(SECONDS) == exits.CONFIGURATION
+        told = second.log.read_text()
+    assert f"web port {rest.settings.web_port} is taken by process {rest.process.process.pid}" in told
+    assert "RECON_WEB_PORT" in told
