@@ -36,10 +36,8 @@ def environment(settings: Settings, folder: Path) -> dict[str, str]:
 @contextmanager
 def role(name: str, settings: Settings, folder: Path, **changed: str) -> Iterator[Role]:
     """Started, and killed on leaving."""
-    log, port = (
-        folder / f"{name}.log",
-        next(port for port in free_ports(2) if str(port) != changed.get("RECON_WEB_PORT", str(settings.web_port))),
-    )
+    log, web_port = folder / f"{name}.log", changed.get("RECON_WEB_PORT", str(settings.web_port))
+    port = next(port for port in free_ports(2) if str(port) != web_port)
     environ = environment(settings, folder) | {"RECON_OPERATIONS_PORT": str(port - OPERATIONS_OFFSET[name])} | changed
     with log.open("wb") as out:
         process = subprocess.Popen(
