@@ -49,10 +49,7 @@ class Cache:
     async def get(
         self, category: Category, identifier: str, make: Callable[[], Awaitable[bytes]], *, is_ahead: bool = False
     ) -> bytes:
-        """The answer, made by `make` where it is not there. Raises what `make` raises.
-
-        `is_ahead`: nobody waits for it yet, so nothing (`b""`) is made where it could not be kept.
-        """
+        """The answer, made by `make` where it is not there. Raises what `make` raises. `is_ahead`: nobody waits for it yet."""
         key = f"cache:{category.name.lower()}:{self._scope}:{identifier}"
         task = self._under_way.get(key)
         if task is None:
@@ -70,8 +67,6 @@ class Cache:
         CACHE.labels(category.name.lower(), "ahead" if is_ahead else "miss" if found is None else "hit").inc()
         if found is not None:
             return found
-        if is_ahead and self.is_away:
-            return b""
         made = await make()
         await self._write(key, made, category.value)
         return made

@@ -104,11 +104,16 @@ class Kept:
         reached = await self._ask()
         if reached != self._reached:
             for identifier, one in list(self._wanted.items()):
-                try:
-                    await self._cache.get(Category.STATS, f"{identifier}:{reached}", one.make, is_ahead=True)
-                except Exception as error:
-                    # it must not keep the others waiting, nor the database busy: only who asks again meets it again
-                    self._wanted.pop(identifier, None)
-                    logger.warning("%s is not made ahead: %s", identifier, error or type(error).__name__)
+                await self._make_one_ahead(identifier, one.make, reached)
         # only now, when everything is there
         self._take(reached, at)
+
+    async def _make_one_ahead(self, identifier: str, make: Make, reached: int) -> None:
+        if self._cache.is_away:
+            return  # the one before has found that nothing is kept: each is made for whoever asks
+        try:
+            await self._cache.get(Category.STATS, f"{identifier}:{reached}", make, is_ahead=True)
+        except Exception as error:
+            # it must not keep the others waiting, nor the database busy: only who asks again meets it again
+            self._wanted.pop(identifier, None)
+            logger.warning("%s is not made ahead: %s", identifier, error or type(error).__name__)

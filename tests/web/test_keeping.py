@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -15,6 +16,7 @@ from recon_stream.redis.client import connect
 from recon_stream.settings import Settings
 from recon_stream.web import keeping
 from recon_stream.web.keeping import Kept
+from tests.redis.impaired import closed_port
 
 pytestmark = pytest.mark.stack
 
@@ -177,3 +179,15 @@ async def test_it_goes_on_after_a_failure(kept: Kept, sink: Sink, caplog: pytest
     assert sink.counted["all"] == 1
     sink.is_away = False
     await sink.until_counted(2)
+
+
+async def test_nothing_is_counted_ahead_that_could_not_be_kept(stack: Settings, sink: Sink) -> None:
+    """The first finds that Redis is away; the others are counted for whoever asks, and for nobody else."""
+    wanted = ("a", "b", "c", "d", "e")
+    async with connect(replace(stack, redis_url=f"redis://127.0.0.1:{closed_port()}/0"), 2) as redis:
+        one = Kept(Cache(redis, uuid.uuid4().hex), sink.reached)
+        for identifier in wanted:
+            assert await ask(one, sink, identifier) == b"1"
+        sink.stored, one._cache._ask_again_at = 2, 0.0  # it is time to ask Redis again
+        await one._make_ahead()
+        assert sink.counted["all"] == len(wanted) + 1
