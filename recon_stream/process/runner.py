@@ -210,5 +210,8 @@ def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:
     while (tasks := asyncio.all_tasks(loop)) and time.monotonic() < deadline:
         for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+        ended, _ = loop.run_until_complete(asyncio.wait(tasks, timeout=0.1))
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # who waited for it was told; unread, it would be told again
     loop.run_until_complete(loop.shutdown_asyncgens())

@@ -13,7 +13,6 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from http import HTTPStatus
 from types import UnionType
 from typing import Any, Literal, Protocol, Union, get_args, get_origin
 
@@ -28,7 +27,7 @@ from recon_stream.storage.reading import Row
 from recon_stream.web.call import Call
 from recon_stream.web.endpoints import Answer, Parameters
 from recon_stream.web.masking import masked
-from recon_stream.web.problems import Problem
+from recon_stream.web.problems import too_many
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +37,7 @@ UNDER_WAY_MAX = 2
 WRITE_SECONDS = 20.0
 """A client that takes nothing for so long is cut off."""
 RETRY_SECONDS = 10
+TOO_MANY = "too-many-exports"
 
 _EVALUATED = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """First characters that make a cell a formula; the last four are the wide forms of the first four."""
@@ -62,19 +62,15 @@ class Exports:
     async def turn(self, person: str) -> AsyncIterator[None]:
         """While one is made. Raises Problem where this person has one, or too many are under way."""
         if person in self.under_way:
-            raise _too_many("An export of yours is under way; try again when it has ended.")
+            raise too_many(TOO_MANY, "An export of yours is under way; try again when it has ended.", RETRY_SECONDS)
         if len(self.under_way) >= UNDER_WAY_MAX:
-            raise _too_many(f"{UNDER_WAY_MAX} exports are under way here; try again in a moment.")
+            detail = f"{UNDER_WAY_MAX} exports are under way here; try again in a moment."
+            raise too_many(TOO_MANY, detail, RETRY_SECONDS)
         self.under_way.add(person)
         try:
             yield
         finally:
             self.under_way.discard(person)
-
-
-def _too_many(detail: str) -> Problem:
-    again = {"Retry-After": str(RETRY_SECONDS)}
-    return Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-exports", detail, headers=again)
 
 
 class Formatted(Parameters):

@@ -90,6 +90,11 @@ def unavailable(what: str, retry_after: int = 5) -> Problem:
     )
 
 
+def too_many(code: str, detail: str, retry_after: int) -> Problem:
+    """As many are under way as may be; `retry_after` in seconds."""
+    return Problem(HTTPStatus.TOO_MANY_REQUESTS, code, detail, headers={"Retry-After": str(retry_after)})
+
+
 def internal() -> Problem:
     """A fault of ours."""
     detail = "Something went wrong here; the log tells more under this request id."

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Any, TypeVar
 
 import psycopg
@@ -25,7 +24,7 @@ from recon_stream.storage.audit_log import AuditLog, append
 from recon_stream.storage.dead_letter_actions import Due, Letter, Request
 from recon_stream.storage.pool import Pool
 from recon_stream.transport.reach import kafka_away
-from recon_stream.web.problems import Problem
+from recon_stream.web.problems import too_many
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +70,7 @@ class Replayer:
         """What `work` returns; it goes on where the caller is cancelled. Raises Problem where too many are under way."""
         if len(self._under_way) >= UNDER_WAY_MAX:
             detail = f"{UNDER_WAY_MAX} replays are under way here; try again in a moment."
-            headers = {"Retry-After": str(RETRY_SECONDS)}
-            raise Problem(HTTPStatus.TOO_MANY_REQUESTS, "too-many-replays", detail, headers=headers)
+            raise too_many("too-many-replays", detail, RETRY_SECONDS)
         task = asyncio.create_task(work(), name="replay")
         self._under_way.add(task)
         task.add_done_callback(self._under_way.discard)

@@ -12,6 +12,7 @@ from aiohttp import web
 from recon_stream.security.audit import Entry, Outcome
 from recon_stream.security.logout import EndedSession
 from recon_stream.security.tokens import Principal
+from recon_stream.web.answering import REQUEST_ID
 from recon_stream.web.endpoints import Endpoint
 from recon_stream.web.services import Services
 
@@ -25,7 +26,7 @@ class Trail:
 
     def __init__(self, services: Services, endpoint: Endpoint, request: web.Request, address: str) -> None:
         self._services, self._endpoint, self._address = services, endpoint, address
-        self._request_id: str = request["request_id"]
+        self._request_id: str = request[REQUEST_ID]
 
     def entry(self, principal: Principal | None, action: str, thing: str, outcome: Outcome, **detail: Any) -> Entry:
         """An entry about this request; an action that changes something appends it within its own transaction."""

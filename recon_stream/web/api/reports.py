@@ -6,6 +6,7 @@ import re
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -38,10 +39,8 @@ _UNDECIDED: Final = (Verdict.PENDING, Verdict.BROKEN)
 
 def _day(text: str) -> date:
     if _WRITTEN.fullmatch(text):
-        try:
+        with suppress(ValueError):  # no day of the calendar
             return date.fromisoformat(text)
-        except ValueError:
-            pass
     raise PydanticCustomError("day", "is no day of the calendar, written YYYY-MM-DD")
 
 

@@ -17,7 +17,6 @@ from aiohttp.test_utils import TestServer
 from recon_stream.settings import Settings
 from recon_stream.web.answering import SAID_BYTES_MAX
 from recon_stream.web.live import socket as live_socket
-from recon_stream.web.live.socket import MESSAGES_MAX
 from tests.web.live.conftest import Tokens
 from tests.web.live.serving import SECONDS, Client, Web, connected, serving, ticket_for
 from tests.web.live.writing import Writer, result, txn_id
@@ -95,7 +94,7 @@ async def test_pings_are_answered_and_counted(web: Web, token: Tokens) -> None:
                 answer = await client.ws.receive()
             assert (answer.type, answer.data) == (aiohttp.WSMsgType.PONG, b"there?")
             with suppress(ConnectionError):
-                for _ in range(MESSAGES_MAX):
+                for _ in range(live_socket.MESSAGES_MAX):
                     await client.ws.send_frame(b"", kind)
             assert await client.closed() == 1008
 
